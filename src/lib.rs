@@ -1,1 +1,25 @@
-//! x
+//! Sealgate: a GitOps deploy gate. What runs was verified.
+//!
+//! ```text
+//! Revision ─source→ Snapshot{files} ─manifest→ Vec<Document> ─discovery→ Vec<Site{ImageRef}>
+//!   ImageRef ─registry.resolve→ PinnedImage ─verify→ Verdict::{Verified(VerifiedImage) | Refused | Undecided}
+//!   Vec<Document> + {ImageRef: Verdict} ─gate→ Decision::{Pass(ApprovedRelease) | Refuse | Undecided}
+//!   ApprovedRelease ─target→ Vec<Outcome> ─→ Report ─→ metrics · HTTP · log · CLI
+//! ```
+
+// Words: pure data.
+pub mod artifact;
+pub mod image;
+pub mod outcome;
+pub mod reason;
+pub mod signer;
+pub mod snapshot;
+// Stages: pure functions.
+pub mod discovery;
+pub mod gate;
+pub mod manifest;
+pub mod policy;
+pub mod verify;
+
+// Edges: input and output.
+pub mod target;

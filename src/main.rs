@@ -1,1 +1,3 @@
-fn main(){}
+//! The `sealgate` command.
+
+fn main() {}

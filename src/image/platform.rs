@@ -39,14 +39,10 @@ impl FromStr for Platform {
             return Err(PlatformError);
         }
         match parts.as_slice() {
-            [os, architecture] => {
-                Ok(Self { os: (*os).into(), architecture: (*architecture).into(), variant: None })
+            [os, architecture] => Ok(Self { os: (*os).into(), architecture: (*architecture).into(), variant: None }),
+            [os, architecture, variant] => {
+                Ok(Self { os: (*os).into(), architecture: (*architecture).into(), variant: Some((*variant).into()) })
             }
-            [os, architecture, variant] => Ok(Self {
-                os: (*os).into(),
-                architecture: (*architecture).into(),
-                variant: Some((*variant).into()),
-            }),
             _ => Err(PlatformError),
         }
     }

@@ -59,7 +59,9 @@ pub enum ReferenceError {
     #[error("`{0}` is no registry host: write it in lower case, with an optional port from 1 to 65535")]
     Host(String),
     /// The path is not what repositories are called.
-    #[error("`{0}` is no repository path: lower-case letters and digits, joined by `.`, `_`, `__` or `-`, between slashes")]
+    #[error(
+        "`{0}` is no repository path: lower-case letters and digits, joined by `.`, `_`, `__` or `-`, between slashes"
+    )]
     Path(String),
     /// The path is too long.
     #[error("the repository path is longer than {MAX_PATH} bytes")]
@@ -119,7 +121,8 @@ impl Repository {
     /// When the path is no repository path.
     pub fn new(host: Host, path: &str) -> Result<Self, ReferenceError> {
         check_path(path)?;
-        let path = if host.is_docker_hub() && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+        let path =
+            if host.is_docker_hub() && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
         Ok(Self { host, path })
     }
 
@@ -349,8 +352,10 @@ fn check_path(path: &str) -> Result<(), ReferenceError> {
 /// `[a-z0-9]+` joined by `.`, `_`, `__` or any number of `-`.
 fn is_component(component: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let separators: Vec<&str> =
-        component.split(|c: char| c.is_ascii() && alphanumeric(c.to_string().as_bytes().first().copied().unwrap_or(0))).filter(|run| !run.is_empty()).collect();
+    let separators: Vec<&str> = component
+        .split(|c: char| c.is_ascii() && alphanumeric(c.to_string().as_bytes().first().copied().unwrap_or(0)))
+        .filter(|run| !run.is_empty())
+        .collect();
     let ends = |b: Option<u8>| b.is_some_and(alphanumeric);
     ends(component.bytes().next())
         && ends(component.bytes().last())
@@ -424,11 +429,50 @@ mod tests {
         let long_tag = format!("x:{}", "a".repeat(129));
         let huge = "a/".repeat(100_000);
         let bad = [
-            "", " nginx", "nginx ", "nginx\n", "ngi\0nx", "nginx\u{1b}[31m", "ngi\u{a0}nx", "ngi\u{200b}nx", "ünicode",
-            "https://reg.io/x", "dock..er", "dock_.er", "dock___er", "-x", "x-/y", "a//b", "docker/", "/x", "Upper/x", "x/Upper",
-            "LOCALDOMAIN/debian", "nginx:", "nginx:.x", "nginx:-x", "nginx@sha256:abc", "nginx@sha512:00", "reg.io:0/x",
-            "reg.io:65536/x", "reg.io:99999/x", "reg.io:/x", "[2001:db8::1]", "[fe80::1%eth0]/x", "[::ffff:10.0.0.1]/x", "[::1/x", "-reg.io/x",
-            "reg..io/x", "nginx:a:b", "nginx@", "%6eginx", "user:pw@reg.io/x", &identifier, &long_path, &long_tag, &huge,
+            "",
+            " nginx",
+            "nginx ",
+            "nginx\n",
+            "ngi\0nx",
+            "nginx\u{1b}[31m",
+            "ngi\u{a0}nx",
+            "ngi\u{200b}nx",
+            "ünicode",
+            "https://reg.io/x",
+            "dock..er",
+            "dock_.er",
+            "dock___er",
+            "-x",
+            "x-/y",
+            "a//b",
+            "docker/",
+            "/x",
+            "Upper/x",
+            "x/Upper",
+            "LOCALDOMAIN/debian",
+            "nginx:",
+            "nginx:.x",
+            "nginx:-x",
+            "nginx@sha256:abc",
+            "nginx@sha512:00",
+            "reg.io:0/x",
+            "reg.io:65536/x",
+            "reg.io:99999/x",
+            "reg.io:/x",
+            "[2001:db8::1]",
+            "[fe80::1%eth0]/x",
+            "[::ffff:10.0.0.1]/x",
+            "[::1/x",
+            "-reg.io/x",
+            "reg..io/x",
+            "nginx:a:b",
+            "nginx@",
+            "%6eginx",
+            "user:pw@reg.io/x",
+            &identifier,
+            &long_path,
+            &long_tag,
+            &huge,
         ];
         for text in bad {
             assert_eq!(canonical(text), None, "{:?}", text.get(..40).unwrap_or(text));
@@ -457,8 +501,16 @@ mod tests {
     #[test]
     fn loopback_is_a_matter_of_spelling() {
         for (host, expected) in [
-            ("localhost", true), ("localhost:5000", true), ("127.0.0.1", true), ("127.8.8.8:80", true), ("[::1]:80", true),
-            ("127.1", false), ("2130706433:80", false), ("localhost.evil.test", false), ("127.0.0.1.evil.test", false), ("[::2]", false),
+            ("localhost", true),
+            ("localhost:5000", true),
+            ("127.0.0.1", true),
+            ("127.8.8.8:80", true),
+            ("[::1]:80", true),
+            ("127.1", false),
+            ("2130706433:80", false),
+            ("localhost.evil.test", false),
+            ("127.0.0.1.evil.test", false),
+            ("[::2]", false),
         ] {
             assert_eq!(Host::parse(host).unwrap().is_loopback(), expected, "{host}");
         }

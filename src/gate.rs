@@ -1,0 +1,3 @@
+//! The only place where a release is approved.
+
+pub mod release;

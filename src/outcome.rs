@@ -1,0 +1,144 @@
+//! What a target did, and the events that edges report. Metrics listen to them; edges do not know metrics.
+
+use std::time::Duration;
+
+/// What happened to one object at the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The object, as `kind/namespace/name`, or the path of a file.
+    pub object: String,
+    /// What was done.
+    pub action: Action,
+    /// Why, where it failed.
+    pub message: Option<String>,
+}
+
+/// What was done with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// It is new.
+    Created,
+    /// It was changed.
+    Configured,
+    /// It was as it should be.
+    Unchanged,
+    /// It had left the revision and was removed.
+    Pruned,
+    /// It could not be written.
+    Failed,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 5] = [Self::Created, Self::Configured, Self::Unchanged, Self::Pruned, Self::Failed];
+
+    /// The name used in metrics and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Pruned => "pruned",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Something that an edge did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// One HTTP request to a registry, a token server included.
+    RegistryRequest {
+        /// The registry's host with its port, as the configuration names it.
+        registry: &'a str,
+        /// What was asked.
+        operation: RegistryOperation,
+        /// The HTTP status, or 0 where none came.
+        code: u16,
+        /// From the request to the end of the answer.
+        duration: Duration,
+    },
+    /// A look into a cache.
+    CacheLookup {
+        /// Which one.
+        cache: Cache,
+        /// Whether it was there.
+        hit: bool,
+    },
+}
+
+/// What a registry is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RegistryOperation {
+    /// A manifest by tag.
+    Resolve,
+    /// A manifest by digest.
+    Manifest,
+    /// A blob.
+    Blob,
+    /// The referrers API.
+    Referrers,
+    /// A token.
+    Token,
+    /// The API's root, to learn how to authenticate.
+    Ping,
+}
+
+/// A cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cache {
+    /// Pins kept for a revision.
+    Pins,
+    /// Evidence kept for a digest.
+    Evidence,
+    /// Parsed files by their content.
+    Files,
+}
+
+/// Listens to what edges do.
+pub trait Observer: Send + Sync {
+    /// Takes note of an event; must not block.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// An observer that takes no note.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn observe(&self, _event: &Event<'_>) {}
+}
+
+impl RegistryOperation {
+    /// Every operation.
+    pub const ALL: [Self; 6] = [Self::Resolve, Self::Manifest, Self::Blob, Self::Referrers, Self::Token, Self::Ping];
+
+    /// The metric label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Manifest => "manifest",
+            Self::Blob => "blob",
+            Self::Referrers => "referrers",
+            Self::Token => "token",
+            Self::Ping => "ping",
+        }
+    }
+}
+
+impl Cache {
+    /// Every cache.
+    pub const ALL: [Self; 3] = [Self::Pins, Self::Evidence, Self::Files];
+
+    /// The metric label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pins => "pins",
+            Self::Evidence => "evidence",
+            Self::Files => "files",
+        }
+    }
+}

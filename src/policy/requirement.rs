@@ -1,0 +1,104 @@
+//! What a policy demands of one image, with no choices left: the input of `verify`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use crate::image::{Platform, Repository};
+use crate::signer::PublicKey;
+
+/// Everything that all policies demand of one image: at least one requirement, all of which must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demands(Vec<Requirement>);
+
+/// What one rule demands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// The policy's name.
+    pub policy: String,
+    /// The rule's name.
+    pub rule: String,
+    /// Which digests of a multi-platform image must fulfil it.
+    pub platforms: Platforms,
+    /// What must be shown.
+    pub demand: Demand,
+}
+
+/// What must be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    /// Signatures.
+    Signatures(Signatures),
+    /// Nothing: the rule says `allowUnsigned`.
+    Unsigned,
+    /// Nothing: an exception of the same policy waives what the rule demands.
+    Excepted(Waiver),
+}
+
+/// Signatures by enough of these authorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signatures {
+    /// Distinct signers needed, each through an authority of its own.
+    pub threshold: NonZeroUsize,
+    /// Whose signatures count. Never empty.
+    pub authorities: Vec<Authority>,
+}
+
+/// Whose signature counts; all that it asks must hold on one and the same signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// Its name, unique in its rule.
+    pub name: String,
+    /// The key that must have signed.
+    pub key: PublicKey,
+    /// Signed annotations that must be present with exactly these values.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether the name inside a simple-signing payload counts.
+    pub signed_reference: SignedReference,
+    /// The repository that holds the signatures, where it is not the image's own.
+    pub source: Option<Repository>,
+}
+
+/// What is asked of the name inside a simple-signing payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedReference {
+    /// Nothing.
+    Ignore,
+    /// It must be the image's repository.
+    Repository,
+}
+
+/// Which digests of a multi-platform image must be signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Platforms {
+    /// The digest that is pinned.
+    Index,
+    /// Every leaf of the index.
+    AllLeaves,
+    /// The leaves of these platforms, each of which must be there.
+    Only(Vec<Platform>),
+}
+
+/// An exception in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiver {
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The first UTC day on which it no longer holds, as `YYYY-MM-DD`.
+    pub expires: String,
+}
+
+impl Demands {
+    /// Demands from at least one requirement; `None` where there is none, which is never a pass.
+    #[must_use]
+    pub fn new(requirements: Vec<Requirement>) -> Option<Self> {
+        if requirements.is_empty() { None } else { Some(Self(requirements)) }
+    }
+
+    /// The requirements; never empty.
+    #[must_use]
+    pub fn requirements(&self) -> &[Requirement] {
+        &self.0
+    }
+}

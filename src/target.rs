@@ -1,0 +1,61 @@
+//! Targets apply an approved release, whole.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::gate::release::ApprovedRelease;
+use crate::outcome::Outcome;
+use crate::reason::Problem;
+
+/// Where a release goes.
+pub trait Target: Send + Sync {
+    /// Asks whether the target would take the release; writes nothing.
+    ///
+    /// # Errors
+    /// Every object that it would not take, or that the target cannot be reached.
+    fn dry_run(&self, release: &ApprovedRelease) -> impl Future<Output = Result<(), TargetError>> + Send;
+
+    /// Applies the release. Before each write it asks `go_on`, and leaves off where that says no.
+    ///
+    /// # Errors
+    /// When something could not be written; what was done before is in the error.
+    fn apply(
+        &self,
+        release: &ApprovedRelease,
+        go_on: &(dyn Fn() -> bool + Send + Sync),
+    ) -> impl Future<Output = Result<Vec<Outcome>, TargetError>> + Send;
+
+    /// The revision that the target holds, where it is whole.
+    ///
+    /// # Errors
+    /// When the target cannot be read.
+    fn applied(&self) -> impl Future<Output = Result<Option<String>, TargetError>> + Send;
+
+    /// What differs at the target from the release that was applied.
+    ///
+    /// # Errors
+    /// When the target cannot be read.
+    fn drift(&self, release: &ApprovedRelease) -> impl Future<Output = Result<Vec<String>, TargetError>> + Send;
+}
+
+/// Why a target did not take a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetError {
+    /// Everything that is wrong: `target-rejected` or `target-unavailable`, with the place of the object.
+    pub problems: Vec<Problem>,
+    /// Images that the target's answer holds and nobody verified: `(object, image)`.
+    pub foreign_images: Vec<(String, String)>,
+    /// What was done before it failed.
+    pub outcomes: Vec<Outcome>,
+    /// Whether trying again can help.
+    pub retry: Retry,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Not before something else changes.
+    Never,
+    /// Later; after this time, where the target said so.
+    Later(Option<Duration>),
+}

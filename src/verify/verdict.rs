@@ -1,0 +1,153 @@
+//! What is known about an image after verifying it.
+
+use crate::image::{Digest, PinnedImage};
+use crate::policy::requirement::Waiver;
+use crate::reason::Finding;
+
+/// The verdict on an image, with what led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Every candidate that was looked at, and the first check that it failed.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The verdict on an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may run.
+    Verified(VerifiedImage),
+    /// It must not run. Never empty.
+    Refused(Vec<Finding>),
+    /// We could not find out. Never empty.
+    Undecided(Vec<Finding>),
+}
+
+/// An image that fulfilled every demand of the policies in force. Only `verify` makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedImage {
+    image: PinnedImage,
+    basis: Basis,
+    exceptions: Vec<Waiver>,
+}
+
+/// What a verdict rests on: the weakest basis among the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Basis {
+    /// A proof was found.
+    Proof,
+    /// Every rule allows unsigned images.
+    UnsignedAllowed,
+    /// An exception waived at least one demand.
+    Exception,
+}
+
+/// Something that could have proved a demand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What it is.
+    pub kind: CandidateKind,
+    /// The digest of the payload or bundle; of the manifest, where there is none.
+    pub digest: Digest,
+    /// Who signed it, where that is known: a key's fingerprint, or the hint that it carries.
+    pub signer: Option<String>,
+    /// The first check that it failed; none where it counts.
+    pub failed: Option<Check>,
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+/// What a candidate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CandidateKind {
+    /// cosign's simple-signing payload with its annotation.
+    CosignSignature,
+    /// A sigstore bundle.
+    SigstoreBundle,
+    /// Something else.
+    Unknown,
+}
+
+/// The checks that a candidate passes one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Check {
+    /// It could be read at all: size, digest, form.
+    Form,
+    /// It is a signature: payload type, predicate type.
+    Type,
+    /// One of the rule's keys made it.
+    Key,
+    /// It is about this digest.
+    Digest,
+    /// Its signed annotations.
+    Annotations,
+    /// The name inside it.
+    Reference,
+}
+
+impl VerifiedImage {
+    pub(super) fn new(image: PinnedImage, basis: Basis, exceptions: Vec<Waiver>) -> Self {
+        Self { image, basis, exceptions }
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn image(&self) -> &PinnedImage {
+        &self.image
+    }
+
+    /// What the verdict rests on.
+    #[must_use]
+    pub fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// The exceptions that were used.
+    #[must_use]
+    pub fn exceptions(&self) -> &[Waiver] {
+        &self.exceptions
+    }
+}
+
+impl Basis {
+    /// Every basis.
+    pub const ALL: [Self; 3] = [Self::Proof, Self::UnsignedAllowed, Self::Exception];
+
+    /// The name used in reports and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Proof => "proof",
+            Self::UnsignedAllowed => "unsigned-allowed",
+            Self::Exception => "exception",
+        }
+    }
+}
+
+impl CandidateKind {
+    /// The name used in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CosignSignature => "cosign-signature",
+            Self::SigstoreBundle => "sigstore-bundle",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Check {
+    /// The name used in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Form => "form",
+            Self::Type => "type",
+            Self::Key => "key",
+            Self::Digest => "digest",
+            Self::Annotations => "annotations",
+            Self::Reference => "reference",
+        }
+    }
+}
