@@ -110,6 +110,27 @@ impl VerifiedImage {
     }
 }
 
+impl Verdict {
+    /// The name used in reports and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Verified(_) => "verified",
+            Self::Refused(_) => "refused",
+            Self::Undecided(_) => "undecided",
+        }
+    }
+
+    /// What the verdict rests on where it did not pass; empty for a verified image.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Verified(_) => &[],
+            Self::Refused(findings) | Self::Undecided(findings) => findings,
+        }
+    }
+}
+
 impl Basis {
     /// Every basis.
     pub const ALL: [Self; 3] = [Self::Proof, Self::UnsignedAllowed, Self::Exception];

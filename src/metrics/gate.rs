@@ -1,0 +1,196 @@
+//! The metrics of one gate.
+
+use std::time::Duration;
+
+use prometheus::proto::MetricFamily;
+use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry};
+
+use crate::gate::{Answer, Judged};
+use crate::outcome::{Action, Outcome};
+use crate::reason::{Reason, Weight};
+use crate::snapshot::Revision;
+use crate::verify::verdict::{Basis, Verdict};
+
+use super::labels::{Drift, Stage, State, Step, Success};
+use super::{BUCKETS, Set};
+
+/// Seconds: from a commit to its application.
+const COMMIT_BUCKETS: &[f64] =
+    &[1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 86400.0];
+
+/// The metrics of one gate.
+pub struct GateMetrics {
+    registry: Registry,
+    decisions: IntCounterVec,
+    state: IntGaugeVec,
+    images: IntGaugeVec,
+    revision_time: IntGaugeVec,
+    last_success: IntGaugeVec,
+    durations: HistogramVec,
+    commit_to_applied: HistogramVec,
+    verifications: IntCounterVec,
+    applied: IntCounterVec,
+    drift: IntGaugeVec,
+    exceptions: IntGaugeVec,
+    reloads: IntCounterVec,
+    fetches: IntCounterVec,
+}
+
+impl GateMetrics {
+    pub(super) fn new(gate: &str) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let set = Set { registry: &registry, gate: Some(gate) };
+        let metrics = Self {
+            decisions: set.counter("gate_decisions_total", "Decisions on revisions.", &["decision"])?,
+            state: set.gauge("gate_state", "1 for the state of the newest revision.", &["state"])?,
+            images: set.gauge("gate_images", "Images of the newest revision.", &["verdict", "basis"])?,
+            revision_time: set.gauge(
+                "gate_revision_timestamp_seconds",
+                "Commit time of the revision at this stage.",
+                &["stage"],
+            )?,
+            last_success: set.gauge(
+                "gate_last_success_timestamp_seconds",
+                "When this step last succeeded.",
+                &["step"],
+            )?,
+            durations: set.histogram(
+                "reconcile_duration_seconds",
+                "Time of one step of a reconcile.",
+                &["step", "result"],
+                BUCKETS,
+            )?,
+            commit_to_applied: set.histogram(
+                "commit_to_applied_seconds",
+                "From a commit to its application.",
+                &[],
+                COMMIT_BUCKETS,
+            )?,
+            verifications: set.counter(
+                "image_verifications_total",
+                "Verdicts on images, one an image and decision, by the first reason.",
+                &["verdict", "reason"],
+            )?,
+            applied: set.counter("applied_objects_total", "Objects at the target.", &["action"])?,
+            drift: set.gauge("drift_objects", "What differs from what was applied.", &["kind"])?,
+            exceptions: set.gauge("exceptions_used", "Images of the newest revision that need an exception.", &[])?,
+            reloads: set.counter("policy_reload_total", "Loads of policies.", &["result"])?,
+            fetches: set.counter("source_fetch_total", "Looks at the source.", &["result"])?,
+            registry,
+        };
+        metrics.start();
+        Ok(metrics)
+    }
+
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
+    /// Every series that can be counted exists from the start; times come with what they are times of.
+    fn start(&self) {
+        Answer::ALL.iter().for_each(|answer| drop(self.decisions.with_label_values(&[answer.name()])));
+        State::ALL.iter().for_each(|state| drop(self.state.with_label_values(&[state.name()])));
+        verdicts_and_bases().for_each(|(verdict, basis)| drop(self.images.with_label_values(&[verdict, basis])));
+        for reason in Reason::ALL {
+            self.verifications.with_label_values(&[weight_name(*reason), reason.code()]);
+        }
+        self.verifications.with_label_values(&["verified", "none"]);
+        Action::ALL.iter().for_each(|action| drop(self.applied.with_label_values(&[action.name()])));
+        Drift::ALL.iter().for_each(|drift| drop(self.drift.with_label_values(&[drift.name()])));
+        for result in Success::ALL {
+            self.reloads.with_label_values(&[result.name()]);
+            self.fetches.with_label_values(&[result.name()]);
+            Step::ALL.iter().for_each(|step| drop(self.durations.with_label_values(&[step.name(), result.name()])));
+        }
+        self.commit_to_applied.with_label_values::<&str>(&[]);
+        self.exceptions.with_label_values::<&str>(&[]);
+    }
+
+    /// A decision was made.
+    pub fn decided(&self, answer: Answer, judged: &[Judged]) {
+        self.decisions.with_label_values(&[answer.name()]).inc();
+        for judged in judged {
+            let reason = judged.verdict.findings().first().map_or("none", |finding| finding.reason.code());
+            self.verifications.with_label_values(&[judged.verdict.name(), reason]).inc();
+        }
+        for labels in verdicts_and_bases() {
+            let count = judged.iter().filter(|judged| labels_of(&judged.verdict) == labels).count();
+            self.images.with_label_values(&[labels.0, labels.1]).set(whole(count));
+        }
+        let excepted = |judged: &&Judged| matches!(&judged.verdict, Verdict::Verified(v) if !v.exceptions().is_empty());
+        self.exceptions.with_label_values::<&str>(&[]).set(whole(judged.iter().filter(excepted).count()));
+    }
+
+    /// The state of the newest revision.
+    pub fn state(&self, state: State) {
+        for each in State::ALL {
+            self.state.with_label_values(&[each.name()]).set(i64::from(each == state));
+        }
+    }
+
+    /// A revision reached a stage.
+    pub fn stage(&self, stage: Stage, revision: &Revision) {
+        self.revision_time.with_label_values(&[stage.name()]).set(revision.time);
+    }
+
+    /// A revision was applied at this time, in seconds since 1970.
+    pub fn applied(&self, revision: &Revision, now: i64) {
+        // Beyond a century nobody waits; the bound makes the conversion exact.
+        let waited = now.saturating_sub(revision.time).clamp(0, i64::from(u32::MAX));
+        let waited = u32::try_from(waited).unwrap_or(u32::MAX);
+        self.commit_to_applied.with_label_values::<&str>(&[]).observe(f64::from(waited));
+    }
+
+    /// What was done at the target.
+    pub fn outcomes(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            self.applied.with_label_values(&[outcome.action.name()]).inc();
+        }
+    }
+
+    /// A step ended so, after this time, at this time in seconds since 1970.
+    pub fn step(&self, step: Step, result: Success, took: Duration, now: i64) {
+        self.durations.with_label_values(&[step.name(), result.name()]).observe(took.as_secs_f64());
+        let dated = matches!(step, Step::Fetch | Step::Decide | Step::Apply);
+        if dated && result == Success::Ok {
+            self.last_success.with_label_values(&[step.name()]).set(now);
+        }
+        if step == Step::Fetch {
+            self.fetches.with_label_values(&[result.name()]).inc();
+        }
+    }
+
+    /// A policy was loaded, or not.
+    pub fn policy_reload(&self, result: Success) {
+        self.reloads.with_label_values(&[result.name()]).inc();
+    }
+
+    /// What drifts now.
+    pub fn drift(&self, kind: Drift, count: usize) {
+        self.drift.with_label_values(&[kind.name()]).set(whole(count));
+    }
+}
+
+fn verdicts_and_bases() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let verified = Basis::ALL.into_iter().map(|basis| ("verified", basis.name()));
+    verified.chain([("refused", "none"), ("undecided", "none")])
+}
+
+fn labels_of(verdict: &Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::Verified(image) => ("verified", image.basis().name()),
+        Verdict::Refused(_) => ("refused", "none"),
+        Verdict::Undecided(_) => ("undecided", "none"),
+    }
+}
+
+fn weight_name(reason: Reason) -> &'static str {
+    match reason.weight() {
+        Weight::Refused => "refused",
+        Weight::Undecided => "undecided",
+    }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
