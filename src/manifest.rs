@@ -6,10 +6,15 @@
 mod build;
 mod entries;
 mod json;
+pub mod objects;
 pub mod parse;
+pub mod pin;
+mod rewrite;
 mod text;
 pub mod tree;
 mod typing;
 
+pub use objects::{Manifest, objects, unsupported};
 pub use parse::{Limits, Rules, read, read_text};
+pub use pin::{Edit, Pinned, pin};
 pub use tree::{Document, Node};
