@@ -16,6 +16,7 @@ pub mod signer;
 pub mod snapshot;
 // Stages: pure functions.
 pub mod discovery;
+pub mod fields;
 pub mod gate;
 pub mod manifest;
 pub mod policy;
