@@ -1,3 +1,15 @@
 //! Files become documents with byte-exact places; the same documents pinned.
+//!
+//! One reader for everything: what is verified here is the tree that is applied, and the pinned text is a rendering that
+//! must read as that tree again. Nothing here decides which field names an image, and nothing is dropped in silence.
 
+mod build;
+mod entries;
+mod json;
+pub mod parse;
+mod text;
 pub mod tree;
+mod typing;
+
+pub use parse::{Limits, Rules, read, read_text};
+pub use tree::{Document, Node};
