@@ -7,9 +7,11 @@ mod build;
 mod entries;
 mod json;
 pub mod parse;
+mod survey;
 mod text;
 pub mod tree;
 mod typing;
 
 pub use parse::{Limits, Rules, read, read_text};
+pub use survey::survey;
 pub use tree::{Document, Node};
