@@ -222,7 +222,7 @@ fn describe(node: &Node) -> String {
         Value::Sequence(_) => "a list".to_owned(),
         Value::Mapping(_) => "a mapping".to_owned(),
         Value::Scalar(scalar) => match &scalar.typed {
-            Typed::Null => "empty".to_owned(),
+            Typed::Null => "nothing".to_owned(),
             Typed::Bool(truth) => format!("the truth value `{truth}`"),
             Typed::Number(number) => format!("the number `{number}`"),
             Typed::String(_) => "a string".to_owned(),

@@ -22,7 +22,7 @@ mod trusted;
 mod written;
 
 use glob::{HostPattern, Pattern};
-use requirement::{Authority, Demand, Platforms, Requirement, SignedReference, Signatures};
+use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference};
 use rule::Rule;
 use written::Policy;
 

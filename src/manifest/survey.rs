@@ -1,10 +1,10 @@
 //! Reads as much of a file as can be read, beside what is wrong with it: for files of our own, all of whose problems are
 //! told at once. Never for manifests: what has a problem is not used.
 
+use super::build;
 use super::parse::{self, Limits};
 use super::text::Text;
 use super::tree::Document;
-use super::build;
 use crate::reason::Problem;
 use crate::snapshot::File;
 

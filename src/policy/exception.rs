@@ -31,8 +31,7 @@ impl Exception {
                 .iter()
                 .all(|namespace| namespace.is_some_and(|name| patterns.iter().any(|pattern| pattern.matches(name))))
         };
-        self.images.iter().any(|pattern| pattern.matches(repository))
-            && self.namespaces.as_deref().is_none_or(within)
+        self.images.iter().any(|pattern| pattern.matches(repository)) && self.namespaces.as_deref().is_none_or(within)
     }
 
     /// Whether it holds for this digest at this time.
@@ -65,8 +64,17 @@ mod tests {
     #[test]
     fn only_a_plain_day_is_an_expiry() {
         assert_eq!(day("2027-01-31").unwrap().to_string(), "2027-01-31T00:00:00Z");
-        for bad in ["", "2027-02-30", "2027-1-3", "20270131", "2027-01-31T00:00:00", "31.01.2027", "-2027-01-31", "1969-01-01", "never"]
-        {
+        for bad in [
+            "",
+            "2027-02-30",
+            "2027-1-3",
+            "20270131",
+            "2027-01-31T00:00:00",
+            "31.01.2027",
+            "-2027-01-31",
+            "1969-01-01",
+            "never",
+        ] {
             assert!(day(bad).is_err(), "{bad}");
         }
     }

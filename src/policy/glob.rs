@@ -70,7 +70,10 @@ impl Pattern {
         check_path(text, path)?;
         if host == "**" {
             // Any host, at any depth: `**/nginx`.
-            return Ok(Self { glob: Glob::everything().then("/", &IN_PATH).then(path, &IN_PATH), host: HostPattern::Wildcard });
+            return Ok(Self {
+                glob: Glob::everything().then("/", &IN_PATH).then(path, &IN_PATH),
+                host: HostPattern::Wildcard,
+            });
         }
         match check_host(host)? {
             Some(host) => {
@@ -213,7 +216,8 @@ fn check_characters(text: &str, longest: usize) -> Result<(), Complaint> {
     }
 }
 
-const EXAMPLE: &str = "write `host[:port]/path`, with `*` within one segment and `**` across, such as `registry.example.com/team/**`";
+const EXAMPLE: &str =
+    "write `host[:port]/path`, with `*` within one segment and `**` across, such as `registry.example.com/team/**`";
 
 /// Splits the host off, or says how the pattern would read with one.
 fn split_host(text: &str) -> Result<(&str, &str), Complaint> {
@@ -400,7 +404,8 @@ mod tests {
 
     #[test]
     fn namespaces_are_matched_whole() {
-        let table = [("prod-*", "prod-a", true), ("prod-*", "prod", false), ("prod", "prod-a", false), ("*", "x", true)];
+        let table =
+            [("prod-*", "prod-a", true), ("prod-*", "prod", false), ("prod", "prod-a", false), ("*", "x", true)];
         for (pattern, namespace, expected) in table {
             assert_eq!(NamespacePattern::parse(pattern).unwrap().matches(namespace), expected, "{pattern} {namespace}");
         }

@@ -140,7 +140,9 @@ fn unmatched(policies: &[Policy], repository: &Repository, sites: &[Option<&str>
     };
     let message = format!("no rule is about `{repository}` {place}; of its name are {}", listed(&near));
     let help = if unknown {
-        format!("write the object's namespace, or give one with `--namespace`, so that rule `{first}` can allow it there")
+        format!(
+            "write the object's namespace, or give one with `--namespace`, so that rule `{first}` can allow it there"
+        )
     } else {
         format!("add the namespace to rule `{first}`, or write a rule for it")
     };

@@ -21,7 +21,10 @@ pub(super) static POLICY: Shape = Shape::Record(&Record {
     fields: &[
         required("apiVersion", Shape::Word(&["sealgate.dev/v1alpha1"])),
         required("kind", Shape::Word(&["ImagePolicy"])),
-        required("metadata", Shape::Record(&Record { fields: &[required("name", Shape::Text(name))], between: nothing })),
+        required(
+            "metadata",
+            Shape::Record(&Record { fields: &[required("name", Shape::Text(name))], between: nothing }),
+        ),
         required("spec", Shape::Record(&SPEC)),
     ],
     between: nothing,
@@ -81,7 +84,10 @@ static KEY: Record = Record {
         optional("file", Shape::Text(text)),
         optional("data", Shape::Text(text)),
         optional("secret", Shape::Later("mount the secret and name its file under `key.file`")),
-        optional("kms", Shape::Later("save the public key to a file (`cosign public-key --key …`) and name it under `key.file`")),
+        optional(
+            "kms",
+            Shape::Later("save the public key to a file (`cosign public-key --key …`) and name it under `key.file`"),
+        ),
     ],
     between: key_has_one_source,
 };
@@ -114,7 +120,10 @@ fn text(text: &str) -> Result<(), Complaint> {
         return Err(Complaint::new("the text is empty", "write something"));
     }
     if text.len() > MAX_TEXT.saturating_mul(16) {
-        return Err(Complaint::new(format!("the text is longer than {} bytes", MAX_TEXT.saturating_mul(16)), "shorten it"));
+        return Err(Complaint::new(
+            format!("the text is longer than {} bytes", MAX_TEXT.saturating_mul(16)),
+            "shorten it",
+        ));
     }
     Ok(())
 }
@@ -158,7 +167,9 @@ fn day(text: &str) -> Result<(), Complaint> {
 }
 
 fn platform(text: &str) -> Result<(), Complaint> {
-    let wrong = |error: crate::image::platform::PlatformError| Complaint::new(format!("`{text}`: {error}"), "write `linux/amd64`");
+    let wrong = |error: crate::image::platform::PlatformError| {
+        Complaint::new(format!("`{text}`: {error}"), "write `linux/amd64`")
+    };
     text.parse::<Platform>().map(drop).map_err(wrong)
 }
 
@@ -225,6 +236,10 @@ fn key_has_one_source(key: &Node, path: &Path, found: &mut Found<'_>) {
     match sources.iter().filter(|source| key.get(source).is_some()).count() {
         1 => {}
         0 => found.report(key.place, format!("`{path}` names no key"), "write `file: …` or `data: |`"),
-        _ => found.report(key.place, format!("`{path}` names more than one key"), "keep one; further keys are authorities of their own"),
+        _ => found.report(
+            key.place,
+            format!("`{path}` names more than one key"),
+            "keep one; further keys are authorities of their own",
+        ),
     }
 }

@@ -120,7 +120,9 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for bad in ["", "acme", "acme/app", "*.io", "good.io/*", "good.io/", "https://good.io", "good.io/app:1", "a b.io"] {
+        for bad in
+            ["", "acme", "acme/app", "*.io", "good.io/*", "good.io/", "https://good.io", "good.io/app:1", "a b.io"]
+        {
             assert!(Trusted::parse(bad).is_err(), "{bad}");
         }
     }

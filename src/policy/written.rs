@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::exception::{self, Exception};
 use super::glob::{NamespacePattern, Pattern};
 use super::keys::Keys;
-use super::requirement::{Authority, Demand, Platforms, Requirement, SignedReference, Signatures, Waiver};
+use super::requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference, Waiver};
 use super::rule::Rule;
 use super::trusted::{self, Trusted};
 use crate::fields::Complaint;
@@ -174,7 +174,11 @@ impl WrittenRule {
             }
         };
         let platforms = platforms.map_or(Ok(Platforms::Index), WrittenPlatforms::into_platforms)?;
-        Ok(Rule { images, namespaces, requirement: Requirement { policy: policy.to_owned(), rule: name, platforms, demand } })
+        Ok(Rule {
+            images,
+            namespaces,
+            requirement: Requirement { policy: policy.to_owned(), rule: name, platforms, demand },
+        })
     }
 }
 
@@ -199,7 +203,8 @@ impl WrittenSignatures {
             return Err(Complaint::new("the threshold is above the number of authorities", "lower it"));
         }
         let authority = |(index, written): (usize, WrittenAuthority)| {
-            let missing = || Complaint::new(format!("authority `{}` has no key", written.name), "write `key: {file: …}`");
+            let missing =
+                || Complaint::new(format!("authority `{}` has no key", written.name), "write `key: {file: …}`");
             let key = keys.get(rule, index).cloned().ok_or_else(missing)?;
             Ok(Authority {
                 key,
