@@ -28,6 +28,8 @@ pub enum Shape {
     Quantity(Check),
     /// One of these words. `off` may be written bare, though YAML 1.1 reads `false` there.
     Word(&'static [&'static str]),
+    /// `off`, which may be written bare too, or a string that this accepts.
+    Switch(Check),
     /// `true` or `false`.
     Flag,
     /// A whole number in this range.
@@ -114,6 +116,12 @@ pub fn check(node: &Node, shape: &Shape, path: &Path, found: &mut Found<'_>) {
         (Shape::Text(accept) | Shape::Quantity(accept), Value::Scalar(Scalar { typed: Typed::String(text), .. })) => {
             found.accept(node.place, path, accept(text));
         }
+        (Shape::Switch(accept), Value::Scalar(scalar)) => match &scalar.typed {
+            Typed::Bool(false) => {}
+            Typed::String(text) if text == "off" => {}
+            Typed::String(text) => found.accept(node.place, path, accept(text)),
+            Typed::Null | Typed::Bool(true) | Typed::Number(_) => ill_typed(node, shape, path, found),
+        },
         (Shape::Quantity(accept), Value::Scalar(Scalar { typed: Typed::Number(number), .. })) => {
             found.accept(node.place, path, accept(&number.to_string()));
         }
@@ -137,6 +145,7 @@ pub fn check(node: &Node, shape: &Shape, path: &Path, found: &mut Found<'_>) {
         (
             Shape::Text(_)
             | Shape::Quantity(_)
+            | Shape::Switch(_)
             | Shape::Word(_)
             | Shape::Flag
             | Shape::Count(_)
@@ -145,6 +154,32 @@ pub fn check(node: &Node, shape: &Shape, path: &Path, found: &mut Found<'_>) {
             | Shape::Table(..),
             _,
         ) => ill_typed(node, shape, path, found),
+    }
+}
+
+/// Compares a text from outside any file, such as an environment variable, with a scalar's shape.
+///
+/// # Errors
+/// When it cannot stand there.
+pub fn check_text(text: &str, shape: &Shape) -> Result<(), Complaint> {
+    let answer = |fits: bool, help: String| {
+        if fits { Ok(()) } else { Err(Complaint::new(format!("it cannot be `{}`", text.escape_debug()), help)) }
+    };
+    match shape {
+        Shape::Text(accept) | Shape::Quantity(accept) => accept(text),
+        Shape::Switch(accept) => if text == "off" { Ok(()) } else { accept(text) },
+        Shape::Word(words) => answer(words.contains(&text), format!("write {}", one_of(words))),
+        Shape::Flag => answer(matches!(text, "true" | "false"), "write `true` or `false`".to_owned()),
+        Shape::Count(range) => {
+            let fits = text.bytes().all(|b| b.is_ascii_digit()) && text.parse().is_ok_and(|count| range.contains(&count));
+            answer(fits, format!("write a whole number from {} to {}", range.start(), range.end()))
+        }
+        Shape::List(..)
+        | Shape::OneOrList(..)
+        | Shape::Record(_)
+        | Shape::OneOrRecord(..)
+        | Shape::Table(..)
+        | Shape::Later(_) => answer(false, "set it in the file".to_owned()),
     }
 }
 
@@ -203,6 +238,7 @@ fn ill_typed(node: &Node, shape: &Shape, path: &Path, found: &mut Found<'_>) {
     let (wanted, help) = match shape {
         Shape::Text(_) => ("a string", "put it in quotes, if it is meant as text"),
         Shape::Quantity(_) => ("a number, or a string with a unit", "write for example `10MiB`"),
+        Shape::Switch(_) => ("`off`, or a string", "write `off`, or a duration such as `6h`"),
         Shape::Word(_) => ("a word", "write one of the words that the documentation lists"),
         Shape::Flag => ("`true` or `false`", "write `true` or `false`, without quotes"),
         Shape::Count(range) => {

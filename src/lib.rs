@@ -23,4 +23,6 @@ pub mod policy;
 pub mod verify;
 
 // Edges: input and output.
+pub mod settings;
 pub mod target;
+pub mod trust;
