@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::image::reference::{ImageRef, ReferenceError};
+use crate::manifest::Rules;
 use crate::reason::Place;
 
 /// A place where an image reference stands.
@@ -41,6 +42,8 @@ pub enum Step {
     Key(String),
     /// The item of a sequence.
     Index(usize),
+    /// Into a text that is kept in a string: its document with this number, read by these rules.
+    Inside(Rules, usize),
 }
 
 /// What is done with a site.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::discovery::site::Step;
 use crate::reason::Place;
 
 /// One document of a file.
@@ -89,6 +90,16 @@ impl Node {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries()?.iter().find(|(name, _)| name.text == key).map(|(_, node)| node)
+    }
+
+    /// The node at the end of these steps; none behind the border of a string.
+    #[must_use]
+    pub fn at(&self, route: &[Step]) -> Option<&Self> {
+        route.iter().try_fold(self, |node, step| match step {
+            Step::Key(key) => node.get(key),
+            Step::Index(index) => node.items()?.get(*index),
+            Step::Inside(..) => None,
+        })
     }
 
     /// The entries, where this is a mapping.
