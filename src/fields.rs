@@ -167,11 +167,18 @@ pub fn check_text(text: &str, shape: &Shape) -> Result<(), Complaint> {
     };
     match shape {
         Shape::Text(accept) | Shape::Quantity(accept) => accept(text),
-        Shape::Switch(accept) => if text == "off" { Ok(()) } else { accept(text) },
+        Shape::Switch(accept) => {
+            if text == "off" {
+                Ok(())
+            } else {
+                accept(text)
+            }
+        }
         Shape::Word(words) => answer(words.contains(&text), format!("write {}", one_of(words))),
         Shape::Flag => answer(matches!(text, "true" | "false"), "write `true` or `false`".to_owned()),
         Shape::Count(range) => {
-            let fits = text.bytes().all(|b| b.is_ascii_digit()) && text.parse().is_ok_and(|count| range.contains(&count));
+            let fits =
+                text.bytes().all(|b| b.is_ascii_digit()) && text.parse().is_ok_and(|count| range.contains(&count));
             answer(fits, format!("write a whole number from {} to {}", range.start(), range.end()))
         }
         Shape::List(..)

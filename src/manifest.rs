@@ -8,15 +8,15 @@ mod entries;
 mod json;
 pub mod objects;
 pub mod parse;
-mod survey;
 pub mod pin;
 mod rewrite;
+mod survey;
 mod text;
 pub mod tree;
 mod typing;
 
 pub use objects::{Manifest, objects, unsupported};
 pub use parse::{Limits, Rules, read, read_text};
-pub use survey::survey;
 pub use pin::{Edit, Pinned, pin};
+pub use survey::survey;
 pub use tree::{Document, Node};

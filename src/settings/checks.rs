@@ -79,7 +79,8 @@ fn between(text: &str, range: &RangeInclusive<Duration>) -> Result<(), Complaint
     if range.contains(&quantity::duration(text)?) {
         return Ok(());
     }
-    let help = format!("write a duration from `{}ms` to `{}h`", range.start().as_millis(), range.end().as_secs() / 3600);
+    let help =
+        format!("write a duration from `{}ms` to `{}h`", range.start().as_millis(), range.end().as_secs() / 3600);
     Err(Complaint::new(format!("`{text}` is out of bounds"), help))
 }
 
@@ -94,7 +95,10 @@ pub(super) fn mirror(text: &str) -> Result<(), Complaint> {
 /// A mirror: its host, and the path under which it keeps the origin's repositories.
 pub(super) fn split_mirror(text: &str) -> Result<(Host, Option<String>), Complaint> {
     let wrong = |error: crate::image::reference::ReferenceError| {
-        Complaint::new(error.to_string(), "write `host[:port]` or `host[:port]/path`, such as `mirror.example.com/proxy`")
+        Complaint::new(
+            error.to_string(),
+            "write `host[:port]` or `host[:port]/path`, such as `mirror.example.com/proxy`",
+        )
     };
     let (host, path) = match text.split_once('/') {
         Some((host, path)) => (host, Some(path)),
@@ -128,7 +132,10 @@ pub(super) fn transport(url: &str) -> Result<Transport, Complaint> {
         return Err(Complaint::new("the short form of ssh addresses is not read", proposal));
     }
     if url.starts_with('~') {
-        return Err(Complaint::new(format!("`{url}` begins with `~`, which only a shell knows"), "write the whole path"));
+        return Err(Complaint::new(
+            format!("`{url}` begins with `~`, which only a shell knows"),
+            "write the whole path",
+        ));
     }
     Ok(Transport::Local)
 }

@@ -35,7 +35,10 @@ pub fn duration(text: &str) -> Result<Duration, Complaint> {
 pub fn size(text: &str) -> Result<usize, Complaint> {
     let wrong = || {
         let message = format!("`{text}` is no size");
-        Complaint::new(message, "write a whole number with its unit: `512KiB`, `10MiB`, `1GiB`, or a bare number of bytes")
+        Complaint::new(
+            message,
+            "write a whole number with its unit: `512KiB`, `10MiB`, `1GiB`, or a bare number of bytes",
+        )
     };
     let (number, unit) = number(text).ok_or_else(wrong)?;
     let unit: u64 = match unit {
@@ -75,11 +78,25 @@ mod tests {
 
     #[test]
     fn durations_are_read_with_their_unit_or_refused() {
-        let table = [("500ms", 500), ("30s", 30_000), ("1m30s", 90_000), ("2h", 7_200_000), ("7d", 604_800_000), ("0s", 0)];
+        let table =
+            [("500ms", 500), ("30s", 30_000), ("1m30s", 90_000), ("2h", 7_200_000), ("7d", 604_800_000), ("0s", 0)];
         for (text, expected) in table {
             assert_eq!(duration(text).unwrap(), Duration::from_millis(expected), "{text}");
         }
-        for bad in ["", "30", "s", "-1s", "1.5s", "1s1s", "1s1m", " 1s", "1 s", "1S", "99999999999999999999s", "18446744073709551615d"] {
+        for bad in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "1.5s",
+            "1s1s",
+            "1s1m",
+            " 1s",
+            "1 s",
+            "1S",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
