@@ -157,7 +157,9 @@ fn remote(url: &str, help: &str) -> Result<Transport, Complaint> {
         "file" => return Ok(Transport::Local),
         other => return Err(Complaint::new(format!("`{other}://` is not supported"), help)),
     };
-    if parsed.host_str().is_none_or(str::is_empty) {
+    // The parser forgives a missing host and backslashes; who connects might not read them in the same way.
+    let behind = url.split_once("://").map_or("", |(_, behind)| behind);
+    if behind.starts_with('/') || url.contains('\\') || parsed.host_str().is_none_or(str::is_empty) {
         return Err(Complaint::new("the URL has no host", help));
     }
     Ok(transport)
@@ -224,6 +226,7 @@ mod tests {
             ("git://github.com/acme/x.git", None),
             ("ext::sh -c x", None),
             ("https:///x", None),
+            ("https://a.io\\@b.io/x", None),
             ("~/x", None),
             ("", None),
             ("a\nb", None),
