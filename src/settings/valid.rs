@@ -137,13 +137,13 @@ fn target(written: written::Target, folder: &Path) -> Result<TargetSettings, Com
 }
 
 fn drift(written: written::Drift) -> Result<DriftSettings, Complaint> {
-    let objects = match written.objects {
-        None | Some(written::ObjectDrift::Correct) => ObjectDrift::Correct,
-        Some(written::ObjectDrift::Report) => ObjectDrift::Report,
-        Some(written::ObjectDrift::Off) => ObjectDrift::Off,
+    let objects = match written.objects.as_deref() {
+        None | Some("correct") => ObjectDrift::Correct,
+        Some("report") => ObjectDrift::Report,
+        Some("off" | "false") => ObjectDrift::Off,
+        Some(other) => return Err(Complaint::new(format!("`{other}` is no way to meet drift"), "write `correct`")),
     };
     let tags = match written.tags.as_deref() {
-        // `off`, written bare, is `false` to YAML 1.1.
         None | Some("off" | "false") => None,
         Some(interval) => Some(quantity::duration(interval)?),
     };

@@ -101,18 +101,9 @@ pub(super) enum Mode {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drift {
-    pub(super) objects: Option<ObjectDrift>,
+    /// `off`, written bare, is `false` to YAML 1.1, here and below.
+    pub(super) objects: Option<String>,
     pub(super) tags: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum ObjectDrift {
-    Correct,
-    Report,
-    /// Written `off`, which YAML 1.1 reads as `false`.
-    #[serde(alias = "false")]
-    Off,
 }
 
 #[derive(Debug, Deserialize)]
