@@ -1,6 +1,7 @@
 //! Reads the project's own files strictly: which fields there are, what may stand in them, and every problem at once
 //! with its place. What a field means is not decided here.
 
+use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
 use crate::manifest::tree::{Key, Node, Scalar, Typed, Value};
@@ -92,6 +93,9 @@ pub struct Found<'a> {
 /// Most items of a list, and entries of a table: what a person or a generator writes, with room.
 pub const MAX_ITEMS: usize = 10_000;
 
+/// How many problems of one file are told: a file with more is no file with mistakes.
+const MAX_PROBLEMS: usize = 200;
+
 /// Nothing must hold between the fields.
 pub fn nothing(_: &Node, _: &Path, _: &mut Found<'_>) {}
 
@@ -131,11 +135,10 @@ pub fn check(node: &Node, shape: &Shape, path: &Path, found: &mut Found<'_>) {
             if number.as_u64().is_some_and(|count| range.contains(&count)) => {}
         (Shape::List(each, least), Value::Sequence(items)) => check_list(node, items, (each, *least), path, found),
         (Shape::OneOrList(_, list), Value::Sequence(_)) => check(node, list, path, found),
-        (Shape::OneOrList(one, _), _) => check(node, one, path, found),
         (Shape::Record(record) | Shape::OneOrRecord(_, record), Value::Mapping(entries)) => {
             check_record(node, entries, record, path, found);
         }
-        (Shape::OneOrRecord(one, _), _) => check(node, one, path, found),
+        (Shape::OneOrList(one, _) | Shape::OneOrRecord(one, _), _) => check(node, one, path, found),
         (Shape::Table(accept, each), Value::Mapping(entries)) => {
             for (key, value) in entries {
                 found.accept(key.place, path, accept(&key.text));
@@ -292,12 +295,12 @@ fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (above, left) in one.chars().enumerate() {
-        let mut next = vec![above.saturating_add(1)];
-        for ((right, pair), before) in other.iter().zip(row.windows(2)).zip(0..) {
-            let [diagonal, up] = pair else { continue };
+        let mut beside = above.saturating_add(1);
+        let mut next = vec![beside];
+        for (right, (diagonal, up)) in other.iter().zip(row.iter().zip(row.iter().skip(1))) {
             let changed = diagonal.saturating_add(usize::from(left != *right));
-            let beside = next.get::<usize>(before).copied().unwrap_or(usize::MAX);
-            next.push(changed.min(up.saturating_add(1)).min(beside.saturating_add(1)));
+            beside = changed.min(up.saturating_add(1)).min(beside.saturating_add(1));
+            next.push(beside);
         }
         row = next;
     }
@@ -357,6 +360,14 @@ impl<'a> Found<'a> {
 
     /// Takes note of a problem.
     pub fn report(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        match self.problems.len().cmp(&MAX_PROBLEMS) {
+            Ordering::Less => self.push(place, message, help),
+            Ordering::Equal => self.push(place, "there are more problems than are told", "mend these first"),
+            Ordering::Greater => {}
+        }
+    }
+
+    fn push(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(Problem::new(self.code, message).in_file(self.file).at(place).with_help(help));
     }
 

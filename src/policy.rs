@@ -19,6 +19,7 @@ pub mod requirement;
 mod rule;
 mod schema;
 mod trusted;
+mod wildcard;
 mod written;
 
 use glob::{HostPattern, Pattern};
@@ -26,6 +27,7 @@ use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedR
 use rule::Rule;
 use written::Policy;
 
+pub use keys::Read;
 pub use load::PolicyFile;
 pub use matching::Matched;
 
@@ -52,10 +54,7 @@ const COMMAND_LINE: &str = "command line";
 ///
 /// # Errors
 /// Every problem of every file, with its place.
-pub fn load(
-    files: &[PolicyFile],
-    read: &dyn Fn(&str, &str) -> Result<Vec<u8>, String>,
-) -> Result<PolicySet, Vec<Problem>> {
+pub fn load(files: &[PolicyFile], read: Read<'_>) -> Result<PolicySet, Vec<Problem>> {
     let (identities, policies) = load::load(files, read)?.into_iter().unzip();
     Ok(PolicySet { policies, identities })
 }

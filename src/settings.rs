@@ -305,18 +305,14 @@ fn checked(file: &File, record: &'static Record) -> Result<Node, Vec<Problem>> {
     for document in documents.iter().skip(1) {
         found.report(document.root.place, "the file has a second document", "write one document");
     }
-    match documents.into_iter().next() {
-        Some(document) => {
-            fields::check(&document.root, &Shape::Record(record), &fields::Path::default(), &mut found);
-            if found.is_empty() { Ok(document.root) } else { Err(found.into_problems()) }
+    let Some(document) = documents.into_iter().next() else {
+        if !unread {
+            found.report(Place { line: 1, column: 1 }, "the file is empty", "see `config/sealgate.yaml`");
         }
-        None => {
-            if !unread {
-                found.report(Place { line: 1, column: 1 }, "the file is empty", "see `config/sealgate.yaml`");
-            }
-            Err(found.into_problems())
-        }
-    }
+        return Err(found.into_problems());
+    };
+    fields::check(&document.root, &Shape::Record(record), &fields::Path::default(), &mut found);
+    if found.is_empty() { Ok(document.root) } else { Err(found.into_problems()) }
 }
 
 /// What the first reading let through and the second did not: a mistake of ours, and no reason to go on.

@@ -1,10 +1,10 @@
 //! Patterns on canonical names: `host[:port]/path` for images, one label for namespaces.
 //!
-//! `*` stays within one segment (in a host it stops at `.` and `:` too); `**` crosses slashes. A pattern is matched in
-//! time bounded by its length times the name's: neither may hang the gate.
+//! `*` stays within one segment (in a host it stops at `.` and `:` too); `**` crosses slashes.
 
 use serde::Deserialize;
 
+use super::wildcard::{Glob, IN_HOST, IN_PATH};
 use crate::fields::Complaint;
 use crate::image::{Host, Repository};
 
@@ -35,27 +35,6 @@ pub(super) enum HostPattern {
 #[serde(try_from = "String")]
 pub(super) struct NamespacePattern(Glob);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Glob(Vec<Token>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
-    /// This byte.
-    Byte(u8),
-    /// Any run of bytes among which there is none of these.
-    Run { except: &'static [u8] },
-}
-
-/// What `*` and `**` stop at.
-struct Stops {
-    one: &'static [u8],
-    two: &'static [u8],
-}
-
-/// In a host, neither leaves it: what stands behind the first slash is somebody else's choice.
-const IN_HOST: Stops = Stops { one: b"./:", two: b"/" };
-const IN_PATH: Stops = Stops { one: b"/", two: b"" };
-
 impl Pattern {
     /// Reads a pattern.
     ///
@@ -75,18 +54,13 @@ impl Pattern {
                 host: HostPattern::Wildcard,
             });
         }
-        match check_host(host)? {
-            Some(host) => {
-                let path = hub_path(&host, path)?;
-                let glob = Glob::default().then(host.as_str(), &IN_HOST).then("/", &IN_PATH).then(&path, &IN_PATH);
-                Ok(Self { glob, host: HostPattern::Named(host) })
-            }
-            None => {
-                let host = host.to_ascii_lowercase();
-                let glob = Glob::default().then(&host, &IN_HOST).then("/", &IN_PATH).then(path, &IN_PATH);
-                Ok(Self { glob, host: HostPattern::Wildcard })
-            }
+        if let Some(host) = check_host(host)? {
+            let path = hub_path(&host, path)?;
+            let glob = Glob::empty().then(host.as_str(), &IN_HOST).then("/", &IN_PATH).then(&path, &IN_PATH);
+            return Ok(Self { glob, host: HostPattern::Named(host) });
         }
+        let glob = Glob::empty().then(&host.to_ascii_lowercase(), &IN_HOST).then("/", &IN_PATH).then(path, &IN_PATH);
+        Ok(Self { glob, host: HostPattern::Wildcard })
     }
 
     /// The pattern of all images.
@@ -124,71 +98,12 @@ impl NamespacePattern {
         if text.is_empty() || text.len() > MAX_NAMESPACE || text.contains("**") || !text.bytes().all(fits) {
             return Err(Complaint::new(format!("`{text}` is no pattern for namespaces"), help));
         }
-        Ok(Self(Glob::default().then(text, &IN_PATH)))
+        Ok(Self(Glob::empty().then(text, &IN_PATH)))
     }
 
     /// Whether it matches this namespace.
     pub(super) fn matches(&self, namespace: &str) -> bool {
         self.0.matches(namespace)
-    }
-}
-
-impl Glob {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-
-    fn everything() -> Self {
-        Self(vec![Token::Run { except: b"" }])
-    }
-
-    /// The same pattern followed by `text`, whose wildcards stop where `stops` says.
-    fn then(mut self, text: &str, stops: &Stops) -> Self {
-        let mut rest = text;
-        while let Some(byte) = rest.bytes().next() {
-            let (token, width) = if rest.starts_with("**") {
-                (Token::Run { except: stops.two }, 2)
-            } else if byte == b'*' {
-                (Token::Run { except: stops.one }, 1)
-            } else {
-                (Token::Byte(byte), 1)
-            };
-            self.0.push(token);
-            rest = rest.get(width..).unwrap_or("");
-        }
-        self
-    }
-
-    /// Walks all ways through the pattern at once, so that no name makes it go back: pattern × name steps at most.
-    fn matches(&self, name: &str) -> bool {
-        let mut here = vec![false; self.0.len().saturating_add(1)];
-        reach(&mut here, &self.0, 0);
-        for byte in name.bytes() {
-            let mut next = vec![false; here.len()];
-            for (at, token) in self.0.iter().enumerate().filter(|(at, _)| here.get(*at).copied() == Some(true)) {
-                match token {
-                    Token::Byte(wanted) if *wanted == byte => reach(&mut next, &self.0, at.saturating_add(1)),
-                    Token::Run { except } if !except.contains(&byte) => reach(&mut next, &self.0, at),
-                    Token::Byte(_) | Token::Run { .. } => {}
-                }
-            }
-            here = next;
-        }
-        here.last().copied() == Some(true)
-    }
-}
-
-/// Marks a position as reached, and those that are reached from it by runs of nothing.
-fn reach(positions: &mut [bool], tokens: &[Token], from: usize) {
-    for at in from..positions.len() {
-        match positions.get_mut(at) {
-            Some(position) if !*position => *position = true,
-            // Reached before, and all behind it.
-            Some(_) | None => return,
-        }
-        if !matches!(tokens.get(at), Some(Token::Run { .. })) {
-            return;
-        }
     }
 }
 
@@ -242,7 +157,7 @@ fn without_host(text: &str, proposal: &str) -> Complaint {
 
 /// Whether an image's first component can be a host that this matches. One without `.` and `:` is `localhost`.
 fn first_is_host(first: &str) -> bool {
-    first.contains(['.', ':']) || first.starts_with("**") || Glob::default().then(first, &IN_HOST).matches("localhost")
+    first.contains(['.', ':']) || first.starts_with("**") || Glob::empty().then(first, &IN_HOST).matches("localhost")
 }
 
 /// The host, where the pattern names one; none where it is a wildcard.

@@ -8,7 +8,7 @@ use crate::reason::Place;
 use crate::signer::PublicKey;
 
 /// Fetches the bytes of a key file: the policy file's name and the path as written there, to bytes or a message.
-pub(super) type Read<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>, String>;
+pub type Read<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>, String>;
 
 /// The keys of one policy.
 #[derive(Debug, Default)]

@@ -73,13 +73,11 @@ pub(super) fn matching<'a>(
 ) -> Result<Matched<'a>, Vec<Finding>> {
     let sites = sites(namespaces);
     let mut findings: Vec<Finding> = policies.iter().filter_map(|policy| untrusted(policy, repository)).collect();
-    let lonely: Vec<Option<&str>> = sites
-        .iter()
-        .copied()
-        .filter(|site| !all_rules(policies).any(|rule| rule.names(repository) && rule.holds_in(*site)))
-        .collect();
+    let named: Vec<&Rule> = all_rules(policies).filter(|rule| rule.names(repository)).collect();
+    let holds = |site: Option<&str>| named.iter().any(|rule| rule.holds_in(site));
+    let lonely: Vec<Option<&str>> = sites.iter().copied().filter(|site| !holds(*site)).collect();
     if !lonely.is_empty() {
-        findings.push(unmatched(policies, repository, &lonely));
+        findings.push(unmatched(&named, repository, &lonely));
     }
     if !findings.is_empty() {
         return Err(findings);
@@ -88,7 +86,7 @@ pub(super) fn matching<'a>(
     match hits.next() {
         Some(first) => Ok(Matched { first, rest: hits.collect() }),
         // No site and no rule: every site matched one above, so this is not reached; it refuses all the same.
-        None => Err(vec![unmatched(policies, repository, &sites)]),
+        None => Err(vec![unmatched(&named, repository, &sites)]),
     }
 }
 
@@ -125,17 +123,16 @@ fn untrusted(policy: &Policy, repository: &Repository) -> Option<Finding> {
 }
 
 /// Says that no rule is about an image, and which one nearly is.
-fn unmatched(policies: &[Policy], repository: &Repository, sites: &[Option<&str>]) -> Finding {
-    let near = all_rules(policies).filter(|rule| rule.names(repository));
-    let near: Vec<String> = near.map(|rule| rule.requirement.rule.clone()).collect();
-    let named: Vec<String> = sites.iter().flatten().map(ToString::to_string).collect();
+fn unmatched(named: &[&Rule], repository: &Repository, sites: &[Option<&str>]) -> Finding {
+    let near: Vec<String> = named.iter().map(|rule| rule.requirement.rule.clone()).collect();
+    let places: Vec<String> = sites.iter().flatten().map(ToString::to_string).collect();
     let unknown = sites.iter().any(Option::is_none);
     let Some(first) = near.first() else {
         return Finding::new(Reason::NoMatchingRule, format!("no rule is about `{repository}`"));
     };
-    let place = match (named.is_empty(), unknown) {
-        (false, false) => format!("in namespace {}", listed(&named)),
-        (false, true) => format!("in namespace {}, nor where the namespace is unknown", listed(&named)),
+    let place = match (places.is_empty(), unknown) {
+        (false, false) => format!("in namespace {}", listed(&places)),
+        (false, true) => format!("in namespace {}, nor where the namespace is unknown", listed(&places)),
         (true, _) => "where the namespace is unknown".to_owned(),
     };
     let message = format!("no rule is about `{repository}` {place}; of its name are {}", listed(&near));

@@ -86,7 +86,7 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
             written::Mode::Enforce => Mode::Enforce,
             written::Mode::Audit => Mode::Audit,
         },
-        drift: self::drift(drift)?,
+        drift: self::drift(&drift)?,
         suspend,
     })
 }
@@ -136,7 +136,7 @@ fn target(written: written::Target, folder: &Path) -> Result<TargetSettings, Com
     }
 }
 
-fn drift(written: written::Drift) -> Result<DriftSettings, Complaint> {
+fn drift(written: &written::Drift) -> Result<DriftSettings, Complaint> {
     let objects = match written.objects.as_deref() {
         None | Some("correct") => ObjectDrift::Correct,
         Some("report") => ObjectDrift::Report,
