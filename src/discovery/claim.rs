@@ -1,0 +1,154 @@
+//! Which nodes of an object the user's rules and the catalogue name. The first to claim a node keeps it: the user before
+//! the catalogue.
+
+use std::collections::HashMap;
+
+use super::catalogue::{Field, FieldForm, Known, Split};
+use super::guess::SCHEMES;
+use super::path::Pattern;
+use super::rules::Rules as UserRules;
+use super::site::{Action, Layer};
+use crate::manifest::{Node, Rules};
+
+/// What is claimed about a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim<'c> {
+    pub(super) action: Action,
+    pub(super) layer: Layer,
+    pub(super) as_what: As<'c>,
+}
+
+/// As what a node is claimed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum As<'c> {
+    /// A whole reference.
+    Whole,
+    /// A whole reference behind one of these prefixes, which may be left out.
+    Prefixed(&'c [String]),
+    /// A mapping whose keys make a reference.
+    Split(&'c Split),
+    /// A part of such a reference: it is no site of its own.
+    Part,
+    /// The name of something that is deployed from elsewhere.
+    Elsewhere,
+}
+
+/// A rule that leads into the text of a string.
+#[derive(Debug, Clone)]
+pub(super) struct Inside {
+    pub(super) rules: Rules,
+    pub(super) pattern: Pattern,
+    pub(super) action: Action,
+}
+
+/// All claims of an object, by the address of the node.
+#[derive(Debug, Default)]
+pub(super) struct Claims<'c> {
+    nodes: HashMap<*const Node, Claim<'c>>,
+    texts: HashMap<*const Node, Vec<Inside>>,
+    /// Whether something is deployed from elsewhere and no field says from where.
+    pub(super) unsaid_elsewhere: bool,
+}
+
+impl<'c> Claims<'c> {
+    /// What the user and the catalogue say about an object.
+    pub(super) fn of(object: &Node, group: &str, kind: &str, user: &UserRules, known: Option<&'c Known>) -> Self {
+        let mut claims = Self::default();
+        for rule in user.fields.iter().filter(|rule| rule.is_about(group, kind)) {
+            for reached in rule.path.reach(object) {
+                match reached.inside {
+                    Some((rules, pattern)) => {
+                        let inside = Inside { rules, pattern, action: rule.action };
+                        claims.texts.entry(std::ptr::from_ref(reached.node)).or_default().push(inside);
+                    }
+                    None => claims
+                        .claim(reached.node, Claim { action: rule.action, layer: Layer::Rule, as_what: As::Whole }),
+                }
+            }
+        }
+        if let Some(known) = known {
+            claims.catalogue(object, known);
+        }
+        claims
+    }
+
+    /// What is claimed about this node.
+    pub(super) fn about(&self, node: &Node) -> Option<Claim<'c>> {
+        if self.nodes.is_empty() { None } else { self.nodes.get(&std::ptr::from_ref(node)).copied() }
+    }
+
+    /// The rules that lead into this string.
+    pub(super) fn inside(&self, node: &Node) -> &[Inside] {
+        if self.texts.is_empty() {
+            return &[];
+        }
+        self.texts.get(&std::ptr::from_ref(node)).map_or(&[], Vec::as_slice)
+    }
+
+    fn claim(&mut self, node: &Node, claim: Claim<'c>) {
+        self.nodes.entry(std::ptr::from_ref(node)).or_insert(claim);
+    }
+
+    fn catalogue(&mut self, object: &Node, known: &'c Known) {
+        for Field { path, action, form } in &known.fields {
+            for reached in path.reach(object) {
+                let claim = |as_what| Claim { action: *action, layer: Layer::Catalogue, as_what };
+                match form {
+                    FieldForm::Whole(prefixes) => self.claim(reached.node, claim(As::Prefixed(prefixes))),
+                    FieldForm::Scheme(schemes) => {
+                        let here = |text: &str| schemes.iter().any(|scheme| text.starts_with(scheme.as_str()));
+                        if reached.node.as_str().is_some_and(here) {
+                            self.claim(reached.node, claim(As::Prefixed(schemes)));
+                        }
+                    }
+                    FieldForm::Split(split) => self.split(reached.node, split, claim(As::Split(split))),
+                }
+            }
+        }
+        self.elsewhere(object, known);
+    }
+
+    fn split(&mut self, node: &Node, split: &'c Split, claim: Claim<'c>) {
+        if node.get(&split.repository).is_none_or(Node::is_null) {
+            return;
+        }
+        self.claim(node, claim);
+        let Split { registry, repository, name, tag, digest, prefixes: _ } = split;
+        let optional = [registry, name, tag, digest].into_iter().flatten();
+        for key in std::iter::once(repository).chain(optional) {
+            if let Some(part) = node.get(key) {
+                self.claim(part, Claim { as_what: As::Part, ..claim });
+            }
+        }
+    }
+
+    fn elsewhere(&mut self, object: &Node, known: &Known) {
+        if known.elsewhere.is_empty() {
+            return;
+        }
+        let named: Vec<&Node> = known
+            .elsewhere
+            .iter()
+            .flat_map(|path| path.reach(object))
+            .map(|reached| reached.node)
+            .filter(|node| node.as_str().is_some())
+            .collect();
+        self.unsaid_elsewhere = named.is_empty();
+        let claim = Claim { action: Action::Unclassified, layer: Layer::Catalogue, as_what: As::Elsewhere };
+        for node in named {
+            self.claim(node, claim);
+        }
+    }
+}
+
+/// The prefix of a text, of those that the claim allows.
+pub(super) fn prefix<'t>(text: &'t str, as_what: As<'_>) -> &'t str {
+    let length = match as_what {
+        As::Whole => SCHEMES.iter().find(|scheme| text.starts_with(**scheme)).map_or(0, |scheme| scheme.len()),
+        As::Prefixed(prefixes) => {
+            prefixes.iter().find(|prefix| text.starts_with(prefix.as_str())).map_or(0, String::len)
+        }
+        As::Split(_) | As::Part | As::Elsewhere => 0,
+    };
+    text.get(..length).unwrap_or("")
+}

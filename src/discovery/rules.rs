@@ -1,0 +1,85 @@
+//! The user's own rules: which fields of which kinds are images, and what to do with what nobody knows.
+
+use super::path::Pattern;
+use super::site::{Action, Site};
+
+/// Everything that a user says about where images stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Fields beyond the catalogue; the first that names a field counts, before the catalogue and the pod shape.
+    pub fields: Vec<FieldRule>,
+    /// What to do with a value that looks like an image where no field is known.
+    pub unclassified: Unclassified,
+}
+
+/// What to do with a value that looks like an image where no field is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Unclassified {
+    /// The revision is refused.
+    #[default]
+    Refuse,
+    /// It is reported.
+    Warn,
+    /// It is left alone.
+    Ignore,
+}
+
+/// A field that the user names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldRule {
+    pub(super) group: String,
+    pub(super) kind: String,
+    pub(super) path: Pattern,
+    pub(super) action: Action,
+}
+
+impl FieldRule {
+    /// A rule for a field of a kind; the core group is `""`.
+    ///
+    /// # Errors
+    /// When the path is none, the kind is empty, or the action is no choice of the user's.
+    pub fn new(group: &str, kind: &str, path: &str, action: Action) -> Result<Self, String> {
+        if kind.is_empty() {
+            return Err("a field needs the kind in which it stands".to_owned());
+        }
+        if group.contains('/') {
+            return Err(format!("`{group}` is no group: leave the version out"));
+        }
+        match action {
+            Action::Pin | Action::Verify | Action::Ignore => {}
+            Action::Unclassified => return Err("an action is `pin`, `verify` or `ignore`".to_owned()),
+        }
+        let path = Pattern::parse(path)?;
+        Ok(Self { group: group.to_owned(), kind: kind.to_owned(), path, action })
+    }
+
+    pub(super) fn is_about(&self, group: &str, kind: &str) -> bool {
+        self.group == group && self.kind == kind
+    }
+}
+
+/// The line of `discovery.fields` that settles what an unclassified site is.
+#[must_use]
+pub fn settling_line(site: &Site) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let group = site.object.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let path = super::path::written(within_object(&site.route));
+    let action = if site.image.is_ok() { "pin" } else { "ignore" };
+    format!(
+        "- {{group: {}, kind: {}, path: {}, action: {action}}}",
+        quoted(group),
+        quoted(&site.object.kind),
+        quoted(&path)
+    )
+}
+
+/// The part of a route below its object: what stands behind the items of lists.
+fn within_object(mut route: &[super::site::Step]) -> &[super::site::Step] {
+    use super::site::Step;
+    while let [Step::Key(items), Step::Index(_), rest @ ..] = route
+        && items == "items"
+    {
+        route = rest;
+    }
+    route
+}

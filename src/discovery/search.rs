@@ -1,0 +1,393 @@
+//! One walk over each object finds every site; the layers are asked in order at each scalar.
+
+use std::sync::Arc;
+
+use super::catalogue::{Annotation, Catalogue, Split};
+use super::claim::{As, Claim, Claims, Inside, prefix};
+use super::guess::{Guess, guess, is_trap};
+use super::pod::{self, Crumb};
+use super::rules::Rules;
+use super::site::{Action, Form, Layer, Site, Step};
+use super::{path, site::Object};
+use crate::image::reference::{ImageRef, ReferenceError};
+use crate::manifest::tree::{Scalar, Style, Typed, Value};
+use crate::manifest::{self, Document, Limits, Manifest, Node};
+use crate::reason::{ErrorCode, Problem};
+
+/// Every site of a document in the order of the file, those that are ignored or unclassified included.
+///
+/// # Errors
+/// When something in the document is no Kubernetes object, or a text that a rule leads into cannot be read.
+pub fn discover(
+    document: &Document,
+    default_namespace: Option<&str>,
+    rules: &Rules,
+) -> Result<Vec<Site>, Vec<Problem>> {
+    let catalogue = Catalogue::builtin().map_err(|message| vec![Problem::new(ErrorCode::ConfigInvalid, message)])?;
+    let mut sites = Vec::new();
+    let mut problems = Vec::new();
+    for manifest in manifest::objects(document, default_namespace)? {
+        let mut search = Search::of(&manifest, rules, catalogue);
+        search.run(&manifest);
+        sites.append(&mut search.sites);
+        problems.append(&mut search.problems);
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    // An alias or a merged key can lead back to an earlier place.
+    sites.sort_by_key(|site| site.place);
+    Ok(sites)
+}
+
+struct Search<'d> {
+    document: &'d Document,
+    object: Arc<Object>,
+    claims: Claims<'static>,
+    catalogue: &'static Catalogue,
+    base: Vec<Step>,
+    way: Vec<Crumb<'d>>,
+    parents: Vec<&'d Node>,
+    /// Below a mapping that the user's rules leave out.
+    ignored: usize,
+    sites: Vec<Site>,
+    problems: Vec<Problem>,
+}
+
+/// What becomes a site, before it is given its place.
+struct Draft {
+    action: Action,
+    layer: Layer,
+    written: String,
+    image: Result<ImageRef, ReferenceError>,
+    form: Form,
+}
+
+impl<'d> Search<'d> {
+    fn of(manifest: &Manifest<'d>, rules: &Rules, catalogue: &'static Catalogue) -> Self {
+        let Object { api_version, kind, .. } = manifest.object.as_ref();
+        let group = group_of(api_version);
+        Self {
+            document: manifest.document,
+            object: Arc::clone(&manifest.object),
+            claims: Claims::of(manifest.node, group, kind, rules, catalogue.kind(group, kind)),
+            catalogue,
+            base: manifest.route.clone(),
+            way: Vec::new(),
+            parents: Vec::new(),
+            ignored: 0,
+            sites: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, manifest: &Manifest<'d>) {
+        let object = manifest.node;
+        for (key, child) in object.entries().unwrap_or_default() {
+            if !self.catalogue.skip.contains(&key.text) {
+                self.child(object, Crumb::Key(&key.text), child);
+            }
+        }
+        let bare = pod::without_image(group_of(&manifest.object.api_version), &manifest.object.kind, object);
+        for (route, node) in bare {
+            let draft = Draft {
+                action: Action::Pin,
+                layer: Layer::Pod,
+                written: String::new(),
+                image: Err(ReferenceError::Empty),
+                form: Form::Fixed,
+            };
+            self.push(node, route, draft);
+        }
+        if self.claims.unsaid_elsewhere
+            && let Some(kind) = object.get("kind")
+            && self.claims.about(kind).is_none()
+        {
+            let draft = elsewhere(kind.as_str().unwrap_or_default());
+            self.push(kind, vec![Step::Key("kind".to_owned())], draft);
+        }
+    }
+
+    fn child(&mut self, parent: &'d Node, crumb: Crumb<'d>, child: &'d Node) {
+        self.parents.push(parent);
+        self.way.push(crumb);
+        self.visit(child);
+        self.way.pop();
+        self.parents.pop();
+    }
+
+    fn visit(&mut self, node: &'d Node) {
+        let claim = self.claims.about(node);
+        match &node.value {
+            Value::Scalar(scalar) => self.leaf(node, scalar, claim),
+            Value::Sequence(items) => {
+                let ignored = self.branch(node, claim);
+                for (index, item) in items.iter().enumerate() {
+                    self.child(node, Crumb::Index(index), item);
+                }
+                self.ignored = self.ignored.saturating_sub(ignored);
+            }
+            Value::Mapping(entries) => {
+                let ignored = self.branch(node, claim);
+                for (key, child) in entries {
+                    self.child(node, Crumb::Key(&key.text), child);
+                }
+                self.ignored = self.ignored.saturating_sub(ignored);
+            }
+        }
+    }
+
+    /// A claim about a mapping or a sequence; says by how much more what is below is ignored.
+    fn branch(&mut self, node: &'d Node, claim: Option<Claim<'static>>) -> usize {
+        let Some(claim) = claim else {
+            if pod::is_image(&self.way) {
+                self.found(node, unusable(Action::Pin, Layer::Pod, node));
+            }
+            return 0;
+        };
+        match (claim.as_what, claim.action) {
+            (As::Split(split), _) => self.split(node, split, claim),
+            (As::Whole | As::Prefixed(_), Action::Ignore) => return self.ignore_below(),
+            (As::Whole | As::Prefixed(_), Action::Pin | Action::Verify | Action::Unclassified) => {
+                self.found(node, unusable(claim.action, claim.layer, node));
+            }
+            (As::Part | As::Elsewhere, _) => {}
+        }
+        0
+    }
+
+    fn ignore_below(&mut self) -> usize {
+        self.ignored = self.ignored.saturating_add(1);
+        1
+    }
+
+    fn leaf(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Option<Claim<'static>>) {
+        self.inside(node);
+        if let Some(claim) = claim {
+            return self.claimed(node, scalar, claim);
+        }
+        if pod::is_image(&self.way) {
+            let claim = Claim { action: Action::Pin, layer: Layer::Pod, as_what: As::Prefixed(&[]) };
+            return self.claimed(node, scalar, claim);
+        }
+        let Typed::String(text) = &scalar.typed else { return };
+        if let [.., Crumb::Key("annotations"), Crumb::Key(key)] = self.way.as_slice()
+            && let Some(annotation) = self.catalogue.annotations.get(*key)
+        {
+            return self.annotation(node, text, annotation);
+        }
+        if is_trap(self.catalogue, &self.way) {
+            return self.found(node, whole(text, "", Action::Ignore, Layer::Catalogue));
+        }
+        if let Some(found) = guess(self.catalogue, &self.way, self.parents.last().copied(), text) {
+            self.found(node, guessed(&found));
+        }
+    }
+
+    fn claimed(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Claim<'static>) {
+        let Claim { action, layer, as_what } = claim;
+        let draft = match (&scalar.typed, as_what) {
+            (_, As::Part | As::Split(_)) | (Typed::Null, _) => return,
+            (Typed::String(text), As::Elsewhere) => elsewhere(text),
+            (Typed::String(text), As::Whole | As::Prefixed(_)) => whole(text, prefix(text, as_what), action, layer),
+            (Typed::Bool(_) | Typed::Number(_), As::Whole | As::Prefixed(_) | As::Elsewhere) => {
+                unusable(action, layer, node)
+            }
+        };
+        self.found(node, draft);
+    }
+
+    fn annotation(&mut self, node: &'d Node, text: &str, annotation: &Annotation) {
+        let mut draft = whole(text, "", annotation.action.into(), Layer::Catalogue);
+        let tag = annotation.tag.as_ref().and_then(|tag| self.parents.last()?.get(tag)?.as_str());
+        if let Some(tag) = tag {
+            draft.written = format!("{text}:{tag}");
+            draft.image = ImageRef::parse(&draft.written);
+            draft.form = Form::Fixed;
+        }
+        self.found(node, draft);
+    }
+
+    fn split(&mut self, node: &'d Node, split: &Split, claim: Claim<'static>) {
+        let Split { registry, repository, name, tag, digest, prefixes } = split;
+        let part = |key: &Option<String>| key.as_ref().and_then(|key| Some((key.clone(), node.get(key)?)));
+        let text = |found: &Option<(String, &'d Node)>| -> String {
+            found.as_ref().map_or_else(String::new, |(_, node)| plain_text(node))
+        };
+        let (tag, digest) = (part(tag), part(digest));
+        let whole = text(&Some(repository.clone()).and_then(|key| Some((key.clone(), node.get(&key)?))));
+        let before = prefixes.iter().find(|prefix| whole.starts_with(prefix.as_str())).map_or("", String::as_str);
+        let host = text(&part(registry));
+        let host = if host.is_empty() { host } else { format!("{host}/") };
+        let last = text(&part(name));
+        let last = if last.is_empty() { last } else { format!("/{last}") };
+        let repo = whole.strip_prefix(before).unwrap_or(&whole);
+        let written = format!("{host}{repo}{last}{}{}", tag_part(&text(&tag)), digest_part(&text(&digest)));
+        let image = ImageRef::parse(&written);
+        let has_digest = image.as_ref().is_ok_and(|image| image.digest().is_some());
+        let (at, form) = match tag.filter(|(_, node)| node.as_str().is_some_and(|tag| !tag.is_empty())) {
+            Some((key, tag)) if !has_digest => (Some((key, tag)), Form::Tag),
+            None if !has_digest && split.tag.is_none() && split.name.is_none() && split.registry.is_none() => {
+                (None, Form::Whole { prefix: before.to_owned() })
+            }
+            Some(_) | None => (None, Form::Fixed),
+        };
+        let (key, at) = match (at, node.get(repository)) {
+            (Some(at), _) => at,
+            (None, Some(repo)) => (repository.clone(), repo),
+            (None, None) => return,
+        };
+        let mut route = self.route();
+        route.push(Step::Key(key));
+        self.push(at, route, Draft { action: claim.action, layer: claim.layer, written, image, form });
+    }
+
+    /// Follows the user's rules into the text of a string.
+    fn inside(&mut self, node: &'d Node) {
+        let rules: Vec<Inside> = self.claims.inside(node).to_vec();
+        for Inside { rules, pattern, action } in rules {
+            let route = self.route();
+            self.text(node, route, &Inside { rules, pattern, action }, node);
+        }
+    }
+
+    fn text(&mut self, outer: &Node, route: Vec<Step>, inside: &Inside, node: &Node) {
+        let path = path::written(&route);
+        let problem = |message: String| {
+            Problem::new(ErrorCode::YamlInvalid, message)
+                .in_file(self.document.file.as_ref())
+                .at(outer.place)
+                .with_help("mend the text, or the path in `discovery.fields` that leads into it")
+        };
+        let Some(text) = node.as_str() else {
+            let problem = problem(format!("failed to look into `{path}`: it is no text"));
+            return self.problems.push(problem);
+        };
+        let documents = match manifest::read_text(&self.document.file, text, inside.rules, &Limits::default()) {
+            Ok(documents) => documents,
+            Err(found) => {
+                let why = found.first().map_or_else(String::new, |found| found.message.clone());
+                let problem = problem(format!("failed to look into `{path}`: {why}"));
+                return self.problems.push(problem);
+            }
+        };
+        for document in &documents {
+            for reached in inside.pattern.reach(&document.root) {
+                let mut deeper = route.clone();
+                deeper.push(Step::Inside(inside.rules, document.index));
+                deeper.extend(reached.route);
+                match reached.inside {
+                    Some((rules, pattern)) => {
+                        self.text(outer, deeper, &Inside { rules, pattern, action: inside.action }, reached.node);
+                    }
+                    None if reached.node.is_null() => {}
+                    None => self.push(outer, deeper, in_text(reached.node, outer, inside.action)),
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, node: &Node, draft: Draft) {
+        self.push(node, self.route(), draft);
+    }
+
+    fn push(&mut self, node: &Node, route: Vec<Step>, draft: Draft) {
+        let route: Vec<Step> = self.base.iter().cloned().chain(route).collect();
+        let Draft { action, layer, written, image, form } = draft;
+        let (action, layer) = if self.ignored > 0 { (Action::Ignore, Layer::Rule) } else { (action, layer) };
+        self.sites.push(Site {
+            file: Arc::clone(&self.document.file),
+            document: self.document.index,
+            place: node.place,
+            path: path::written(&route),
+            route,
+            action,
+            layer,
+            object: Arc::clone(&self.object),
+            written,
+            image,
+            form,
+        });
+    }
+
+    fn route(&self) -> Vec<Step> {
+        let step = |crumb: &Crumb<'_>| match crumb {
+            Crumb::Key(key) => Step::Key((*key).to_owned()),
+            Crumb::Index(index) => Step::Index(*index),
+        };
+        self.way.iter().map(step).collect()
+    }
+}
+
+fn group_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+fn whole(text: &str, prefix: &str, action: Action, layer: Layer) -> Draft {
+    let written = text.strip_prefix(prefix).unwrap_or(text);
+    let form = Form::Whole { prefix: prefix.to_owned() };
+    Draft { action, layer, written: written.to_owned(), image: ImageRef::parse(written), form }
+}
+
+fn guessed(guess: &Guess<'_>) -> Draft {
+    let Guess { prefix, written, tag } = guess;
+    let draft = whole(&format!("{prefix}{written}"), prefix, Action::Unclassified, Layer::Unclassified);
+    match tag {
+        Some(tag) => {
+            let written = format!("{written}{}", tag_part(tag));
+            Draft { image: ImageRef::parse(&written), written, form: Form::Fixed, ..draft }
+        }
+        None => draft,
+    }
+}
+
+fn elsewhere(text: &str) -> Draft {
+    let image = ImageRef::parse(text);
+    Draft { action: Action::Unclassified, layer: Layer::Catalogue, written: text.to_owned(), image, form: Form::Fixed }
+}
+
+/// A field that should hold a reference and holds something else.
+fn unusable(action: Action, layer: Layer, node: &Node) -> Draft {
+    let written = plain_text(node);
+    let image = Err(ReferenceError::Path(written.clone()));
+    Draft { action, layer, written, image, form: Form::Fixed }
+}
+
+fn in_text(node: &Node, outer: &Node, action: Action) -> Draft {
+    let Some(text) = node.as_str() else { return unusable(action, Layer::Rule, node) };
+    let draft = whole(text, prefix(text, As::Whole), action, Layer::Rule);
+    let style = match &outer.value {
+        Value::Scalar(scalar) => Some(scalar.style),
+        Value::Sequence(_) | Value::Mapping(_) => None,
+    };
+    match style {
+        Some(Style::Literal | Style::SingleQuoted | Style::DoubleQuoted) => draft,
+        Some(Style::Plain | Style::Folded) | None => Draft { form: Form::Fixed, ..draft },
+    }
+}
+
+/// A scalar's text as JSON would print it, without quotes around text; of a mapping or sequence what it is.
+fn plain_text(node: &Node) -> String {
+    match &node.value {
+        Value::Scalar(Scalar { typed: Typed::String(text), .. }) => text.clone(),
+        Value::Scalar(_) => node.to_json().to_string(),
+        Value::Sequence(_) => "(a list)".to_owned(),
+        Value::Mapping(_) => "(a mapping)".to_owned(),
+    }
+}
+
+fn tag_part(tag: &str) -> String {
+    match tag {
+        "" => String::new(),
+        digest if digest.starts_with("sha256:") => format!("@{digest}"),
+        tag => format!(":{tag}"),
+    }
+}
+
+fn digest_part(digest: &str) -> String {
+    match digest {
+        "" => String::new(),
+        named if named.starts_with("sha256:") => format!("@{named}"),
+        bare => format!("@sha256:{bare}"),
+    }
+}
