@@ -16,10 +16,13 @@ pub mod signer;
 pub mod snapshot;
 // Stages: pure functions.
 pub mod discovery;
+pub mod fields;
 pub mod gate;
 pub mod manifest;
 pub mod policy;
 pub mod verify;
 
 // Edges: input and output.
+pub mod settings;
 pub mod target;
+pub mod trust;

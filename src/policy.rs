@@ -1,3 +1,162 @@
 //! Which requirements hold for which image. Pure: what it reads is handed in, and so is the time.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::image::{Digest, Host, Repository};
+use crate::reason::{ErrorCode, Finding, Problem};
+use crate::signer::PublicKey;
+
+mod exception;
+mod glob;
+mod keys;
+mod load;
+mod matching;
 pub mod requirement;
+mod rule;
+mod schema;
+mod trusted;
+mod wildcard;
+mod written;
+
+use glob::{HostPattern, Pattern};
+use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference};
+use rule::Rule;
+use written::Policy;
+
+pub use keys::Read;
+pub use load::PolicyFile;
+pub use matching::Matched;
+
+/// The policies in force: at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+    identities: Vec<PolicyId>,
+}
+
+/// What identifies a policy in reports and in kept evidence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct PolicyId {
+    /// Its name.
+    pub name: String,
+    /// The digest of its text and of the keys that it names.
+    pub digest: Digest,
+}
+
+/// What policy and rule are called where keys were given on the command line.
+const COMMAND_LINE: &str = "command line";
+
+/// Loads policy files. `read` fetches a key file: it is given the policy file's name and the path as written there.
+///
+/// # Errors
+/// Every problem of every file, with its place.
+pub fn load(files: &[PolicyFile], read: Read<'_>) -> Result<PolicySet, Vec<Problem>> {
+    let (identities, policies) = load::load(files, read)?.into_iter().unzip();
+    Ok(PolicySet { policies, identities })
+}
+
+impl PolicySet {
+    /// cosign's own habit: every image must be signed by any one of these keys, with these annotations.
+    ///
+    /// # Errors
+    /// When there is no key, or one is named twice.
+    pub fn from_keys(keys: Vec<(String, PublicKey)>, annotations: &BTreeMap<String, String>) -> Result<Self, Problem> {
+        let mut digested = Vec::new();
+        let mut authorities: Vec<Authority> = Vec::new();
+        for (name, key) in keys {
+            if let Some(first) = authorities.iter().find(|authority| authority.key == key) {
+                let message = format!("`{name}` is the same key as `{}`", first.name);
+                return Err(Problem::new(ErrorCode::Usage, message).with_help("name each key once"));
+            }
+            digested.extend_from_slice(key.fingerprint().raw());
+            let (signed_reference, source) = (SignedReference::Ignore, None);
+            authorities.push(Authority { name, key, annotations: annotations.clone(), signed_reference, source });
+        }
+        if authorities.is_empty() {
+            let problem = Problem::new(ErrorCode::Usage, "there is no key");
+            return Err(problem.with_help("name one with `--key FILE`, or a policy with `--policy FILE`"));
+        }
+        for (name, value) in annotations {
+            digested.extend_from_slice(format!("{}:{name}{}:{value}", name.len(), value.len()).as_bytes());
+        }
+        let signatures = Signatures { threshold: NonZeroUsize::MIN, authorities };
+        Ok(Self::of_command_line(signatures, Digest::of(&digested)))
+    }
+
+    fn of_command_line(signatures: Signatures, digest: Digest) -> Self {
+        let requirement = Requirement {
+            policy: COMMAND_LINE.to_owned(),
+            rule: COMMAND_LINE.to_owned(),
+            platforms: Platforms::Index,
+            demand: Demand::Signatures(signatures),
+        };
+        let rule = Rule { images: vec![Pattern::everything()], namespaces: None, requirement };
+        let name = COMMAND_LINE.to_owned();
+        let policy = Policy { name: name.clone(), registries: None, rules: vec![rule], exceptions: Vec::new() };
+        Self { policies: vec![policy], identities: vec![PolicyId { name, digest }] }
+    }
+
+    /// The policies' names and digests, in the order of the files.
+    #[must_use]
+    pub fn identities(&self) -> &[PolicyId] {
+        &self.identities
+    }
+
+    /// The hosts that the policies name literally, and that may therefore be asked.
+    #[must_use]
+    pub fn hosts(&self) -> BTreeSet<Host> {
+        let mut hosts = BTreeSet::new();
+        for policy in &self.policies {
+            hosts.extend(policy.registries.iter().flatten().map(|trusted| trusted.host().clone()));
+            for rule in &policy.rules {
+                hosts.extend(rule.images.iter().filter_map(Pattern::named_host).cloned());
+                hosts.extend(sources(rule).map(|source| source.host().clone()));
+            }
+        }
+        hosts
+    }
+
+    /// Whether a rule's pattern has a wildcard for a host. Such a pattern names no host, but loopback in the
+    /// command-line tools.
+    #[must_use]
+    pub fn names_loopback(&self) -> bool {
+        let mut patterns = self.policies.iter().flat_map(|policy| &policy.rules).flat_map(|rule| &rule.images);
+        patterns.any(|pattern| *pattern.host() == HostPattern::Wildcard)
+    }
+
+    /// What the policies say about an image before any host is asked. `namespaces` has one entry for each of its sites,
+    /// `None` where the namespace is unknown; without any site it is unknown too.
+    ///
+    /// # Errors
+    /// The findings that refuse the image: a registry that is not trusted, a site that no rule is about.
+    pub fn matching<'a>(
+        &'a self,
+        repository: &Repository,
+        namespaces: &[Option<String>],
+    ) -> Result<Matched<'a>, Vec<Finding>> {
+        matching::matching(&self.policies, repository, namespaces)
+    }
+
+    /// The next instant after `now` at which an exception ends.
+    #[must_use]
+    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions);
+        exceptions.map(|exception| exception.end).filter(|end| *end > now).min()
+    }
+}
+
+/// The repositories other than the image's own in which a rule looks for signatures.
+fn sources(rule: &Rule) -> impl Iterator<Item = &Repository> {
+    let authorities = match &rule.requirement.demand {
+        Demand::Signatures(signatures) => signatures.authorities.as_slice(),
+        Demand::Unsigned | Demand::Excepted(_) => &[],
+    };
+    authorities.iter().filter_map(|authority| authority.source.as_ref())
+}
+
+#[cfg(test)]
+mod tests;

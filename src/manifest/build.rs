@@ -29,6 +29,11 @@ pub(super) fn documents(path: &Arc<str>, text: &Text<'_>, limits: &Limits) -> Re
     }
 }
 
+/// The documents of a text that has problems, without what they are about: for finding further problems only.
+pub(super) fn remains(path: &Arc<str>, text: &Text<'_>, limits: &Limits) -> Vec<Document> {
+    Builder::new(text, limits).stream(path).unwrap_or_default()
+}
+
 /// Reading cannot go on; the problem was noted.
 struct Stopped;
 

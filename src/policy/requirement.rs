@@ -96,6 +96,14 @@ impl Demands {
         if requirements.is_empty() { None } else { Some(Self(requirements)) }
     }
 
+    /// Demands from a first requirement and others.
+    #[must_use]
+    pub fn all(first: Requirement, rest: impl IntoIterator<Item = Requirement>) -> Self {
+        let mut requirements = vec![first];
+        requirements.extend(rest);
+        Self(requirements)
+    }
+
     /// The requirements; never empty.
     #[must_use]
     pub fn requirements(&self) -> &[Requirement] {

@@ -1,0 +1,108 @@
+//! The keys that a policy file names: read once, told apart, and counted in the policy's digest.
+
+use std::collections::BTreeMap;
+
+use crate::fields::{Found, Path};
+use crate::manifest::tree::Node;
+use crate::reason::Place;
+use crate::signer::PublicKey;
+
+/// Fetches the bytes of a key file: the policy file's name and the path as written there, to bytes or a message.
+pub type Read<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>, String>;
+
+/// The keys of one policy.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    /// By rule and authority, both counted from 0.
+    by_authority: BTreeMap<(usize, usize), PublicKey>,
+    /// The bytes of each, in the order of the file.
+    pub(super) bytes: Vec<Vec<u8>>,
+}
+
+/// What stands where a key is named.
+enum Source<'t> {
+    File(&'t str),
+    Data(&'t str),
+}
+
+impl Keys {
+    /// Reads every key that a policy names, and reports those that are none and those that stand twice in a rule.
+    pub(super) fn read(policy: &Node, file: &str, read: Read<'_>, found: &mut Found<'_>) -> Self {
+        let mut keys = Self::default();
+        let rules = policy.get("spec").and_then(|spec| spec.get("rules")).and_then(Node::items);
+        for (rule, node) in rules.into_iter().flatten().enumerate() {
+            let path = Path::default().field("spec").field("rules").item(rule).field("signatures").field("authorities");
+            let authorities = node.get("signatures").and_then(|node| node.get("authorities")).and_then(Node::items);
+            let mut seen = BTreeMap::new();
+            for (authority, node) in authorities.into_iter().flatten().enumerate() {
+                let Some((place, key)) = keys.one(node, file, read, &path.item(authority), found) else { continue };
+                same_key(&mut seen, node, (place, &key), found);
+                keys.by_authority.insert((rule, authority), key);
+            }
+        }
+        keys
+    }
+
+    /// The key of an authority, where it was read.
+    pub(super) fn get(&self, rule: usize, authority: usize) -> Option<&PublicKey> {
+        self.by_authority.get(&(rule, authority))
+    }
+
+    /// The key of one authority. None where the authority names none in a way that is told elsewhere, or where it is
+    /// none, which is told here.
+    fn one(
+        &mut self,
+        authority: &Node,
+        file: &str,
+        read: Read<'_>,
+        path: &Path,
+        found: &mut Found<'_>,
+    ) -> Option<(Place, PublicKey)> {
+        let (source, place) = source(authority.get("key")?)?;
+        let bytes = match source {
+            Source::Data(text) => Ok(text.as_bytes().to_vec()),
+            Source::File(name) => {
+                read(file, name).map_err(|why| (format!("cannot read the key file `{name}`: {why}"), HELP_FILE))
+            }
+        };
+        let key = bytes.and_then(|bytes| {
+            let key = PublicKey::from_pem(&bytes).map_err(|error| match source {
+                Source::File(name) => (format!("cannot use the key file `{name}`: {error}"), HELP_KEY),
+                Source::Data(_) => (format!("cannot use the key: {error}"), HELP_KEY),
+            });
+            self.bytes.push(bytes);
+            key
+        });
+        match key {
+            Ok(key) => Some((place, key)),
+            Err((message, help)) => {
+                found.report(place, format!("{message} (in `{path}`)"), help);
+                None
+            }
+        }
+    }
+}
+
+const HELP_FILE: &str = "paths are relative to the policy's folder; put the public key there, or correct the path";
+const HELP_KEY: &str = "give one public key in PEM, as `cosign public-key` and `openssl … -pubout` print it";
+
+fn source(key: &Node) -> Option<(Source<'_>, Place)> {
+    let (file, data) = (key.get("file"), key.get("data"));
+    match (file, data) {
+        (Some(node), None) => Some((Source::File(node.as_str()?), node.place)),
+        (None, Some(node)) => Some((Source::Data(node.as_str()?), node.place)),
+        (None, None) | (Some(_), Some(_)) => None,
+    }
+}
+
+fn same_key(seen: &mut BTreeMap<PublicKey, String>, authority: &Node, key: (Place, &PublicKey), found: &mut Found<'_>) {
+    let name = authority.get("name").and_then(Node::as_str).unwrap_or("another authority").to_owned();
+    let (place, key) = key;
+    match seen.get(key) {
+        Some(first) => {
+            let message = format!("authority `{name}` has the same key as `{first}`, so that they are one signer");
+            found.report(place, message, "name each key once in a rule");
+        }
+        None => drop(seen.insert(key.clone(), name)),
+    }
+}
