@@ -8,10 +8,14 @@ mod bundle;
 mod candidate;
 mod cosign;
 mod explain;
+#[cfg(test)]
+mod fixtures;
 mod json;
 mod judge;
 mod key;
 mod platforms;
+#[cfg(test)]
+mod tests;
 mod threshold;
 pub mod verdict;
 

@@ -2,7 +2,8 @@
 //! read from a registry has a say in either.
 
 use aws_lc_rs::signature::{
-    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA512_ASN1, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA512_ASN1, EcdsaVerificationAlgorithm, RSA_PKCS1_2048_8192_SHA256,
+    UnparsedPublicKey,
 };
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
@@ -16,10 +17,20 @@ pub(super) const MAX_SIGNATURE: usize = 1024;
 /// The formats, as far as they differ in the hash that ECDSA keys use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// cosign's simple signing: SHA-256 for every curve.
+    /// cosign's simple signing: cosign 2 takes SHA-256 for every curve, cosign 3 the hash that is as long as the curve.
     SimpleSigning,
     /// Sigstore bundles: the hash that is as long as the curve.
     Bundle,
+}
+
+impl Scheme {
+    /// Whether SHA-256 is used with the longer curves too.
+    fn knows_sha256(self) -> bool {
+        match self {
+            Self::SimpleSigning => true,
+            Self::Bundle => false,
+        }
+    }
 }
 
 /// Whether `key` made `signature` over `message`.
@@ -32,16 +43,13 @@ pub(super) fn verifies(key: &PublicKey, scheme: Scheme, message: &[u8], signatur
     }
     match key.algorithm() {
         Algorithm::EcdsaP256 => p256(key.spki(), &Sha256::digest(message), signature),
-        Algorithm::EcdsaP384 => match scheme {
-            Scheme::SimpleSigning => p384(key.spki(), &Sha256::digest(message), signature),
-            Scheme::Bundle => p384(key.spki(), &Sha384::digest(message), signature),
-        },
+        Algorithm::EcdsaP384 => {
+            p384(key.spki(), &Sha384::digest(message), signature)
+                || scheme.knows_sha256() && p384(key.spki(), &Sha256::digest(message), signature)
+        }
         Algorithm::EcdsaP521 => {
-            let algorithm = match scheme {
-                Scheme::SimpleSigning => &ECDSA_P521_SHA256_ASN1,
-                Scheme::Bundle => &ECDSA_P521_SHA512_ASN1,
-            };
-            UnparsedPublicKey::new(algorithm, key.spki()).verify(message, signature).is_ok()
+            p521(key.spki(), &ECDSA_P521_SHA512_ASN1, message, signature)
+                || scheme.knows_sha256() && p521(key.spki(), &ECDSA_P521_SHA256_ASN1, message, signature)
         }
         Algorithm::Rsa => {
             UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.spki()).verify(message, signature).is_ok()
@@ -60,6 +68,10 @@ fn p384(spki: &[u8], hash: &[u8], signature: &[u8]) -> bool {
     let Ok(key) = p384::ecdsa::VerifyingKey::from_public_key_der(spki) else { return false };
     let Ok(signature) = p384::ecdsa::Signature::from_der(signature) else { return false };
     key.verify_prehash(hash, &signature).is_ok()
+}
+
+fn p521(spki: &[u8], algorithm: &'static EcdsaVerificationAlgorithm, message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(algorithm, spki).verify(message, signature).is_ok()
 }
 
 fn ed25519(spki: &[u8], message: &[u8], signature: &[u8]) -> bool {
