@@ -6,7 +6,7 @@ mod verdicts;
 
 use super::fixtures::{authority, demands, evidence, signatures};
 use super::verdict::{Candidate, Judgement, Verdict};
-use super::{lookups, verify};
+use super::verify;
 use crate::artifact::Artifact;
 use crate::image::PinnedImage;
 use crate::policy::requirement::Authority;
