@@ -227,3 +227,116 @@ impl fmt::Debug for PublicKey {
         write!(out, "PublicKey({:?} {})", self.algorithm, self.fingerprint())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use p256::elliptic_curve::sec1::ToSec1Point as _;
+
+    use super::*;
+
+    const P256_PEM: &str = include_str!("../tests/fixtures/signatures/sig-cosign2-p256/key.pub");
+
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = content.len();
+        let head = match length {
+            0..=0x7f => vec![tag, u8::try_from(length).unwrap()],
+            0x80..=0xff => vec![tag, 0x81, u8::try_from(length).unwrap()],
+            _ => [vec![tag, 0x82], u16::try_from(length).unwrap().to_be_bytes().to_vec()].concat(),
+        };
+        [head.as_slice(), content].concat()
+    }
+
+    fn spki(oid: &ObjectIdentifier, parameters: &[u8], key: &[u8]) -> Vec<u8> {
+        let algorithm = tlv(0x30, &[tlv(6, oid.as_bytes()).as_slice(), parameters].concat());
+        tlv(0x30, &[algorithm, tlv(3, &[&[0], key].concat())].concat())
+    }
+
+    /// An RSA key of this many bits, which nobody made.
+    fn rsa(bits: usize, exponent: &[u8]) -> Vec<u8> {
+        let mut modulus = vec![0xff; bits.div_ceil(8)];
+        if bits % 8 == 0 {
+            modulus.insert(0, 0);
+        } else {
+            modulus[0] = (1 << (bits % 8)) - 1;
+        }
+        tlv(0x30, &[tlv(2, &modulus), tlv(2, exponent)].concat())
+    }
+
+    #[test]
+    fn keys_are_read_in_one_form_or_refused() {
+        let f4: &[u8] = &[1, 0, 1];
+        let null: &[u8] = &[5, 0];
+        let point =
+            p256::PublicKey::from_public_key_der(PublicKey::from_pem(P256_PEM.as_bytes()).unwrap().spki()).unwrap();
+        let compressed = point.to_sec1_point(true);
+        let whole = point.to_sec1_point(false);
+        let p256 = tlv(6, P256.as_bytes());
+        let mut off = whole.as_bytes().to_vec();
+        off[64] ^= 1;
+        let k1 = tlv(6, ObjectIdentifier::new_unwrap("1.3.132.0.10").as_bytes());
+        let cases: Vec<(&str, Vec<u8>, Option<KeyError>)> = vec![
+            ("P-256", spki(&EC, &p256, whole.as_bytes()), None),
+            ("P-256, compressed", spki(&EC, &p256, compressed.as_bytes()), Some(KeyError::Form)),
+            ("P-256, not on the curve", spki(&EC, &p256, &off), Some(KeyError::Weak)),
+            ("P-256, infinity", spki(&EC, &p256, &[0]), Some(KeyError::Form)),
+            ("P-256 as P-521", spki(&EC, &tlv(6, P521.as_bytes()), whole.as_bytes()), Some(KeyError::Weak)),
+            ("P-521, nothing", spki(&EC, &tlv(6, P521.as_bytes()), &[4; 133]), Some(KeyError::Weak)),
+            ("secp256k1", spki(&EC, &k1, whole.as_bytes()), Some(KeyError::Algorithm)),
+            ("EC without a curve", spki(&EC, &[], whole.as_bytes()), Some(KeyError::Algorithm)),
+            ("RSA 2048", spki(&RSA, null, &rsa(2048, f4)), None),
+            ("RSA 8192", spki(&RSA, null, &rsa(8192, f4)), None),
+            ("RSA 1024", spki(&RSA, null, &rsa(1024, f4)), Some(KeyError::RsaSize(1024))),
+            ("RSA 2047", spki(&RSA, null, &rsa(2047, f4)), Some(KeyError::RsaSize(2047))),
+            ("RSA 8193", spki(&RSA, null, &rsa(8193, f4)), Some(KeyError::RsaSize(8193))),
+            ("RSA, e = 1", spki(&RSA, null, &rsa(2048, &[1])), Some(KeyError::Weak)),
+            ("RSA, e even", spki(&RSA, null, &rsa(2048, &[2])), Some(KeyError::Weak)),
+            ("RSA without parameters", spki(&RSA, &[], &rsa(2048, f4)), Some(KeyError::Form)),
+            ("RSA and more", spki(&RSA, null, &[rsa(2048, f4), vec![0]].concat()), Some(KeyError::Spki)),
+            (
+                "Ed25519 of small order",
+                spki(&ED25519, &[], &{
+                    let mut one = [0; 32];
+                    one[0] = 1;
+                    one
+                }),
+                Some(KeyError::Weak),
+            ),
+            ("Ed25519, odd encoding", spki(&ED25519, &[], &[0xff; 32]), Some(KeyError::Weak)),
+            ("Ed25519 with parameters", spki(&ED25519, null, &[9; 32]), Some(KeyError::Form)),
+            ("Ed25519, short", spki(&ED25519, &[], &[9; 31]), Some(KeyError::Spki)),
+            ("nothing", Vec::new(), Some(KeyError::Spki)),
+            ("more behind", [spki(&EC, &p256, whole.as_bytes()), vec![0]].concat(), Some(KeyError::Spki)),
+        ];
+        for (what, der, expected) in cases {
+            assert_eq!(PublicKey::from_spki(&der).err(), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_file_holds_one_public_key() {
+        let twice = format!("{P256_PEM}{P256_PEM}");
+        let cases = [
+            (P256_PEM.to_owned(), None),
+            (P256_PEM.replace('\n', "\r\n"), None),
+            (twice, Some(KeyError::Pem)),
+            (P256_PEM.replace("PUBLIC", "RSA PUBLIC"), Some(KeyError::Pem)),
+            (P256_PEM.replace("PUBLIC", "PRIVATE"), Some(KeyError::Private)),
+            (P256_PEM.replace("PUBLIC", "ENCRYPTED SIGSTORE PRIVATE"), Some(KeyError::Private)),
+            (P256_PEM.replacen('M', "!", 1), Some(KeyError::Pem)),
+            (String::new(), Some(KeyError::Pem)),
+            (" ".repeat(MAX_PEM + 1), Some(KeyError::TooLong)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(PublicKey::from_pem(text.as_bytes()).err(), expected, "{text}");
+        }
+        assert_eq!(PublicKey::from_pem(b"\xff").err(), Some(KeyError::Pem));
+    }
+
+    #[test]
+    fn a_hint_is_what_cosign_writes() {
+        let bundle = include_str!("../tests/fixtures/signatures/bundle-cosign3-p256/layer-0");
+        let key = include_str!("../tests/fixtures/signatures/bundle-cosign3-p256/key.pub");
+        let hint = PublicKey::from_pem(key.as_bytes()).unwrap().hint();
+        assert!(bundle.contains(&format!("{{\"hint\":\"{hint}\"}}")));
+    }
+}

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::fixtures::{
@@ -351,4 +352,22 @@ fn candidates_say_what_they_are_and_who_made_them() {
     assert_eq!(kinds, [CandidateKind::CosignSignature, CandidateKind::SigstoreBundle, CandidateKind::Unknown]);
     let signers: Vec<Option<String>> = judgement.candidates.into_iter().map(|one| one.signer).collect();
     assert_eq!(signers, [None, Some(signer.key().fingerprint().to_string()), None]);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), text in "[\\[\\]{}:,\"a-z0-9\\\\ ]{0,200}") {
+        for bytes in [bytes.as_slice(), text.as_bytes()] {
+            for media_type in [SIMPLE, BUNDLE] {
+                let artifact = layer(media_type, bytes, &[(SIGNATURE, &STANDARD.encode(bytes)), ("other", &text)]);
+                let judgement = by_authority(&app(), vec![artifact], ci());
+                prop_assert!(!is_verified(&judgement));
+            }
+            let statement = Signer::new(1).envelope("application/vnd.in-toto+json", bytes);
+            let judgement = by_authority(&app(), vec![bundle_layer(&statement)], ci());
+            prop_assert!(!is_verified(&judgement));
+            let judgement = by_authority(&app(), vec![Signer::new(1).payload(bytes)], ci());
+            prop_assert!(!is_verified(&judgement));
+        }
+    }
 }
