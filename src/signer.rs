@@ -254,7 +254,7 @@ mod tests {
     /// An RSA key of this many bits, which nobody made.
     fn rsa(bits: usize, exponent: &[u8]) -> Vec<u8> {
         let mut modulus = vec![0xff; bits.div_ceil(8)];
-        if bits % 8 == 0 {
+        if bits.is_multiple_of(8) {
             modulus.insert(0, 0);
         } else {
             modulus[0] = (1 << (bits % 8)) - 1;

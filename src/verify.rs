@@ -53,7 +53,7 @@ pub fn lookups(image: &PinnedImage, demands: &Demands) -> Vec<Lookup> {
 /// Whether the registry may stop looking for more: these artifacts show all that this lookup's answer could show.
 #[must_use]
 pub fn satisfied(image: &PinnedImage, lookup: &Lookup, artifacts: &[Artifact], demands: &Demands) -> bool {
-    answerable(image, demands).all(|question| {
+    answerable(image, demands).iter().all(|question| {
         let sources = question.sources();
         match sources.get(&lookup.repository) {
             Some(authorities) if question.wanted.digest == lookup.digest => question.exhausted(authorities, artifacts),
@@ -109,11 +109,14 @@ fn questions<'a>(image: &'a PinnedImage, requirement: &'a Requirement) -> Result
 }
 
 /// The questions that evidence can answer. What is wrong with the image itself needs none: [`verify`] reports it.
-fn answerable<'a>(image: &'a PinnedImage, demands: &'a Demands) -> impl Iterator<Item = Question<'a>> {
-    demands.requirements().iter().flat_map(|requirement| match questions(image, requirement) {
-        Ok(questions) => questions,
-        Err(_reported) => Vec::new(),
-    })
+fn answerable<'a>(image: &'a PinnedImage, demands: &'a Demands) -> Vec<Question<'a>> {
+    let mut answerable = Vec::new();
+    for requirement in demands.requirements() {
+        if let Ok(questions) = questions(image, requirement) {
+            answerable.extend(questions);
+        }
+    }
+    answerable
 }
 
 /// The verdict where every requirement holds. Without one, nothing does.

@@ -38,9 +38,9 @@ pub(super) fn attempt(reading: &Reading, authority: &Authority, about: &About<'_
     let subjects = about_digest(signed, about)?;
     annotated(&subjects, &authority.annotations)?;
     let note = reference(signed, authority, about)?;
-    let signer = authority.key.fingerprint();
-    let message = format!("signed by authority `{}` with key {signer}{note}", authority.name);
-    Ok(Counted { signer, message })
+    let key = authority.key.fingerprint();
+    let message = format!("signed by authority `{}` with key {key}{note}", authority.name);
+    Ok(Counted { signer: key, message })
 }
 
 /// The miss of a signature that none of these authorities' keys made.

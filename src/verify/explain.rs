@@ -33,9 +33,9 @@ pub(super) fn left_out(question: &Question<'_>, count: usize) -> Finding {
 /// All evidence is there, and it is not enough.
 pub(super) fn shortfall(question: &Question<'_>, found: &Found) -> Finding {
     let finding = match (found.tally.count(), nearest(&found.misses)) {
-        (0, None) => unsigned(question, String::new()),
+        (0, None) => unsigned(question, ""),
         (0, Some(miss)) if miss.reason == Reason::NoSignature => {
-            unsigned(question, format!(": {} ({})", miss.message, candidates(found)))
+            unsigned(question, &format!(": {} ({})", miss.message, candidates(found)))
         }
         (0, Some(miss)) => {
             let message = format!("expected {}; {} ({})", expected(question), miss.message, candidates(found));
@@ -46,7 +46,7 @@ pub(super) fn shortfall(question: &Question<'_>, found: &Found) -> Finding {
     finding.of_rule(&question.requirement.rule)
 }
 
-fn unsigned(question: &Question<'_>, detail: String) -> Finding {
+fn unsigned(question: &Question<'_>, detail: &str) -> Finding {
     let reason = match question.wanted.leaf {
         None => Reason::NoSignature,
         Some(_) => Reason::PlatformNotSigned,

@@ -21,6 +21,8 @@ pub(super) struct Wanted {
 }
 
 /// The digests of `image` that must be signed, each once; or what is wrong with the image itself.
+///
+/// A leaf that is an index again counts as one digest, which fixes all that it lists, as the pinned one does.
 pub(super) fn wanted(image: &PinnedImage, platforms: &Platforms) -> Result<Vec<Wanted>, Finding> {
     let itself = || Ok(vec![Wanted { digest: image.digest, leaf: None }]);
     match platforms {

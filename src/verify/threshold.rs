@@ -69,7 +69,9 @@ mod tests {
         ];
         for (pairs, expected) in cases {
             let mut tally = Tally::default();
-            pairs.iter().for_each(|(authority, signer)| tally.add(*authority, Digest::from_raw([*signer; 32])));
+            for (authority, signer) in pairs {
+                tally.add(*authority, Digest::from_raw([*signer; 32]));
+            }
             assert_eq!(tally.count(), expected, "{pairs:?}");
         }
     }

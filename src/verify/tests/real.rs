@@ -27,12 +27,12 @@ fn what_real_signers_made_verifies() {
 #[test]
 fn signed_annotations_count() {
     for name in ["sig-cosign2-annotated", "bundle-cosign3-annotated"] {
-        let cases: [(&[(&str, &str)], Option<Reason>); 5] = [
-            (&[("stage", "release")], None),
-            (&[("stage", "release"), ("team", "a & b")], None),
-            (&[("stage", "Release")], Some(Reason::AnnotationMismatch)),
-            (&[("stage", "release"), ("other", "")], Some(Reason::AnnotationMismatch)),
-            (&[("Stage", "release")], Some(Reason::AnnotationMismatch)),
+        let cases = [
+            (vec![("stage", "release")], None),
+            (vec![("stage", "release"), ("team", "a & b")], None),
+            (vec![("stage", "Release")], Some(Reason::AnnotationMismatch)),
+            (vec![("stage", "release"), ("other", "")], Some(Reason::AnnotationMismatch)),
+            (vec![("Stage", "release")], Some(Reason::AnnotationMismatch)),
         ];
         for (annotations, expected) in cases {
             let fixture = load(name);

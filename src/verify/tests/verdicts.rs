@@ -44,7 +44,8 @@ fn waiver(reason: &str) -> Waiver {
 
 #[test]
 fn a_threshold_counts_distinct_signers_and_authorities() {
-    let cases: Vec<(usize, Vec<Authority>, &[u8], &[Reason])> = vec![
+    type Case = (usize, Vec<Authority>, &'static [u8], &'static [Reason]);
+    let cases: Vec<Case> = vec![
         (1, vec![by(1)], &[1], &[]),
         (1, vec![by(1), by(2)], &[2], &[]),
         (2, vec![by(1), by(2)], &[1, 2], &[]),
