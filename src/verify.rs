@@ -1,3 +1,143 @@
 //! Whether what a registry holds proves what a policy demands. Never fetches, reads no clock.
+//!
+//! [`lookups`] says what is wanted; `registry` fetches it, hashed and bounded, and asks [`satisfied`] when it may stop;
+//! [`verify`] decides. `Verified` is the presence of a proof for every demand, never the absence of an error.
 
+mod attempt;
+mod bundle;
+mod candidate;
+mod cosign;
+mod explain;
+#[cfg(test)]
+mod fixtures;
+mod json;
+mod judge;
+mod key;
+mod platforms;
+#[cfg(test)]
+mod tests;
+mod threshold;
 pub mod verdict;
+
+use crate::artifact::{Artifact, Evidence, Lookup};
+use crate::image::PinnedImage;
+use crate::policy::requirement::{Demand, Demands, Requirement, Waiver};
+use crate::reason::{Finding, Reason};
+
+use judge::{Cases, Ledger, Question, Ruling};
+use verdict::{Basis, Judgement, Verdict, VerifiedImage};
+
+/// What must be asked to verify `image`; empty when nothing needs evidence. Each repository and digest stands once.
+#[must_use]
+pub fn lookups(image: &PinnedImage, demands: &Demands) -> Vec<Lookup> {
+    let mut lookups: Vec<Lookup> = Vec::new();
+    for question in answerable(image, demands) {
+        for (repository, authorities) in question.sources() {
+            let digest = question.wanted.digest;
+            let known = lookups.iter_mut().find(|one| one.repository == *repository && one.digest == digest);
+            let hints = authorities.iter().map(|(_, authority)| authority.key.hint());
+            match known {
+                Some(lookup) => {
+                    let new: Vec<String> = hints.filter(|hint| !lookup.hints.contains(hint)).collect();
+                    lookup.hints.extend(new);
+                }
+                None => {
+                    lookups.push(Lookup { repository: repository.clone(), digest, hints: hints.collect() });
+                }
+            }
+        }
+    }
+    lookups
+}
+
+/// Whether the registry may stop looking for more: these artifacts show all that this lookup's answer could show.
+#[must_use]
+pub fn satisfied(image: &PinnedImage, lookup: &Lookup, artifacts: &[Artifact], demands: &Demands) -> bool {
+    answerable(image, demands).iter().all(|question| {
+        let sources = question.sources();
+        match sources.get(&lookup.repository) {
+            Some(authorities) if question.wanted.digest == lookup.digest => question.exhausted(authorities, artifacts),
+            Some(_) | None => true,
+        }
+    })
+}
+
+/// Decides: every requirement must hold.
+///
+/// What is refused for certain, on complete evidence, is refused whatever else could not be found out; only then is
+/// missing evidence what makes a verdict undecided. A verdict's findings are all of its own weight.
+#[must_use]
+pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands) -> Judgement {
+    let cases = Cases::of(evidence);
+    let mut ledger = Ledger::default();
+    let (mut refused, mut undecided) = (Vec::new(), Vec::new());
+    for requirement in demands.requirements() {
+        match questions(image, requirement) {
+            Err(finding) => refused.push(finding),
+            Ok(questions) => {
+                for question in questions {
+                    match question.judge(&cases, &mut ledger) {
+                        Ruling::Held => {}
+                        Ruling::Refused(findings) => refused.extend(findings),
+                        Ruling::Undecided(findings) => undecided.extend(findings),
+                    }
+                }
+            }
+        }
+    }
+    let verdict = if !refused.is_empty() {
+        Verdict::Refused(refused)
+    } else if !undecided.is_empty() {
+        Verdict::Undecided(undecided)
+    } else {
+        approved(image, demands.requirements())
+    };
+    Judgement { verdict, candidates: ledger.candidates() }
+}
+
+/// What a requirement asks of the evidence: a question for each digest; none where nothing needs to be shown. At least
+/// one for a demand of signatures, or what is wrong with the image itself.
+fn questions<'a>(image: &'a PinnedImage, requirement: &'a Requirement) -> Result<Vec<Question<'a>>, Finding> {
+    match &requirement.demand {
+        Demand::Unsigned | Demand::Excepted(_) => Ok(Vec::new()),
+        Demand::Signatures(signatures) => {
+            let wanted = platforms::wanted(image, &requirement.platforms)
+                .map_err(|finding| finding.of_rule(&requirement.rule))?;
+            Ok(wanted.into_iter().map(|wanted| Question { image, requirement, signatures, wanted }).collect())
+        }
+    }
+}
+
+/// The questions that evidence can answer. What is wrong with the image itself needs none: [`verify`] reports it.
+fn answerable<'a>(image: &'a PinnedImage, demands: &'a Demands) -> Vec<Question<'a>> {
+    let mut answerable = Vec::new();
+    for requirement in demands.requirements() {
+        if let Ok(questions) = questions(image, requirement) {
+            answerable.extend(questions);
+        }
+    }
+    answerable
+}
+
+/// The verdict where every requirement holds. Without one, nothing does.
+fn approved(image: &PinnedImage, requirements: &[Requirement]) -> Verdict {
+    if requirements.is_empty() {
+        return Verdict::Undecided(vec![Finding::new(Reason::InternalError, "nothing was demanded of the image")]);
+    }
+    let mut exceptions: Vec<Waiver> = Vec::new();
+    let mut unsigned = true;
+    for requirement in requirements {
+        match &requirement.demand {
+            Demand::Unsigned => {}
+            Demand::Signatures(_) => unsigned = false,
+            Demand::Excepted(waiver) if exceptions.contains(waiver) => {}
+            Demand::Excepted(waiver) => exceptions.push(waiver.clone()),
+        }
+    }
+    let basis = match (exceptions.is_empty(), unsigned) {
+        (false, _) => Basis::Exception,
+        (true, true) => Basis::UnsignedAllowed,
+        (true, false) => Basis::Proof,
+    };
+    Verdict::Verified(VerifiedImage::new(image.clone(), basis, exceptions))
+}

@@ -1,0 +1,141 @@
+//! One candidate against one authority: all that the authority asks must hold on one and the same signature.
+
+use std::collections::BTreeMap;
+
+use super::candidate::{Annotation, Certificate, Miss, Reading, Signed, Subject, escaped, shown};
+use super::verdict::Check;
+use crate::image::{Digest, ImageRef, Repository};
+use crate::policy::requirement::{Authority, SignedReference};
+use crate::reason::Reason;
+
+/// How many of a list a message names.
+const LISTED: usize = 3;
+
+/// What a signature must be about.
+pub(super) struct About<'a> {
+    /// The digest that must be signed.
+    pub(super) digest: Digest,
+    /// The image's repository.
+    pub(super) repository: &'a Repository,
+}
+
+/// What became of a candidate under an authority.
+pub(super) type Attempt = Result<Counted, Miss>;
+
+/// A candidate that fulfils all that an authority asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) signer: Digest,
+    pub(super) message: String,
+}
+
+/// Holds `reading` against `authority`, check after check.
+pub(super) fn attempt(reading: &Reading, authority: &Authority, about: &About<'_>) -> Attempt {
+    let signed = reading.signed.as_ref().map_err(Miss::clone)?;
+    if !signed.is_by(&authority.key) {
+        return Err(stranger(reading.hint, signed, &[authority]));
+    }
+    let subjects = about_digest(signed, about)?;
+    annotated(&subjects, &authority.annotations)?;
+    let note = reference(signed, authority, about)?;
+    let key = authority.key.fingerprint();
+    let message = format!("signed by authority `{}` with key {key}{note}", authority.name);
+    Ok(Counted { signer: key, message })
+}
+
+/// The miss of a signature that none of these authorities' keys made.
+pub(super) fn stranger(hint: Option<Digest>, signed: &Signed, authorities: &[&Authority]) -> Miss {
+    let keys: BTreeMap<Digest, &str> =
+        authorities.iter().map(|authority| (authority.key.fingerprint(), authority.name.as_str())).collect();
+    let expected = listed(keys.iter().map(|(key, name)| format!("key {key} of authority `{name}`")), "or");
+    let message = match (signed.certificate, hint) {
+        (Certificate::Only, _) => format!("signed with a certificate (keyless); expected {expected}"),
+        (Certificate::Beside, _) => format!("comes with a certificate; expected {expected}"),
+        (Certificate::None, Some(found)) => match keys.get(&found) {
+            Some(name) => {
+                format!(
+                    "says that key {found} of authority `{name}` made it, but the signature does not verify with it"
+                )
+            }
+            None => {
+                format!("signed by key {found}, as it says, which no authority of the rule names; expected {expected}")
+            }
+        },
+        (Certificate::None, None) => format!("not signed by {expected}, or altered since"),
+    };
+    Miss { check: Check::Key, reason: Reason::SignatureInvalid, message }
+}
+
+/// A list for a sentence, cut where nobody would read on.
+pub(super) fn listed(items: impl Iterator<Item = String>, joint: &str) -> String {
+    let items: Vec<String> = items.collect();
+    match items.split_last() {
+        None => "nothing".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) if rest.len() < LISTED => format!("{} {joint} {last}", rest.join(", ")),
+        Some((_, rest)) => {
+            let shown = rest.get(..LISTED).unwrap_or(rest);
+            let left = items.len().saturating_sub(shown.len());
+            format!("{} {joint} {left} more", shown.join(", "))
+        }
+    }
+}
+
+/// The subjects with the wanted digest; at least one.
+fn about_digest<'a>(signed: &'a Signed, about: &About<'_>) -> Result<Vec<&'a Subject>, Miss> {
+    let subjects: Vec<&Subject> =
+        signed.claim.subjects.iter().filter(|subject| subject.digest == about.digest).collect();
+    if !subjects.is_empty() {
+        return Ok(subjects);
+    }
+    let found = signed.claim.subjects.first().map(|subject| subject.digest.to_string()).unwrap_or_default();
+    let message = format!("signed for {found}; expected {}", about.digest);
+    Err(Miss { check: Check::Digest, reason: Reason::DigestMismatch, message })
+}
+
+/// One of the subjects carries every annotation that is asked for.
+fn annotated(subjects: &[&Subject], expected: &BTreeMap<String, String>) -> Result<(), Miss> {
+    let mut lacks = None;
+    for subject in subjects {
+        match lacking(subject, expected) {
+            None => return Ok(()),
+            Some(lack) => lacks = Some(lack),
+        }
+    }
+    let message = lacks.unwrap_or_else(|| "no annotations were signed".to_owned());
+    Err(Miss { check: Check::Annotations, reason: Reason::AnnotationMismatch, message })
+}
+
+/// The first annotation that the subject lacks.
+fn lacking(subject: &Subject, expected: &BTreeMap<String, String>) -> Option<String> {
+    expected.iter().find_map(|(name, value)| {
+        let wanted = format!("expected the signed annotation `{}={}`", escaped(name), escaped(value));
+        match subject.annotations.get(name) {
+            Some(Annotation::Text(found)) if found == value => None,
+            Some(Annotation::Text(found)) => Some(format!("{wanted}, found the value {}", shown(found))),
+            Some(Annotation::Other) => Some(format!("{wanted}, found a value that is no text")),
+            None => Some(format!("{wanted}, found none of that name")),
+        }
+    })
+}
+
+/// The signed name. Where it does not count, a mismatch is worth a note still (COS-02).
+fn reference(signed: &Signed, authority: &Authority, about: &About<'_>) -> Result<String, Miss> {
+    let repository = about.repository;
+    let miss = |message| Miss { check: Check::Reference, reason: Reason::IdentityMismatch, message };
+    match (&signed.claim.reference, authority.signed_reference) {
+        (None, SignedReference::Ignore) => Ok(String::new()),
+        (None, SignedReference::Repository) => Err(miss(format!(
+            "a bundle names no repository; the authority asks for a signature that names {repository}"
+        ))),
+        (Some(name), _) if names(name, repository) => Ok(String::new()),
+        (Some(name), SignedReference::Ignore) => Ok(format!(", under the name {}", shown(name))),
+        (Some(name), SignedReference::Repository) => {
+            Err(miss(format!("signed under the name {}; expected {repository}", shown(name))))
+        }
+    }
+}
+
+fn names(name: &str, repository: &Repository) -> bool {
+    ImageRef::parse(name).is_ok_and(|image| image.repository() == repository)
+}

@@ -1,0 +1,196 @@
+//! An artifact read as a signature: what was signed and what it claims, or the first thing that is wrong with it.
+//!
+//! Reading trusts nothing. A claim counts only behind [`Signed::is_by`], on one and the same signature.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::key::{Scheme, verifies};
+use super::verdict::{CandidateKind, Check};
+use super::{bundle, cosign};
+use crate::artifact::{Artifact, Content};
+use crate::image::Digest;
+use crate::reason::Reason;
+use crate::signer::PublicKey;
+
+/// Largest simple-signing payload or bundle that is read, in bytes. Signatures are a thousandth of it; what is larger is
+/// hashed again on every question, and parsed, for nothing.
+pub(super) const MAX_SIGNED: usize = 1024 * 1024;
+/// Longest piece of foreign text that a message repeats, in characters.
+const SHOWN: usize = 160;
+
+/// An artifact, read.
+pub(super) struct Reading {
+    pub(super) kind: CandidateKind,
+    /// The digest of the layer; of the manifest, where there is none.
+    pub(super) digest: Digest,
+    /// The digest of the signer's SPKI as the candidate itself names it: nothing but a hint.
+    pub(super) hint: Option<Digest>,
+    /// The signature, or why it is none.
+    pub(super) signed: Result<Signed, Miss>,
+}
+
+/// A signature with what it is about.
+pub(super) struct Signed {
+    pub(super) scheme: Scheme,
+    /// The bytes that were signed.
+    pub(super) message: Bytes,
+    pub(super) signature: Vec<u8>,
+    /// Whether a certificate came with it, and what that means here.
+    pub(super) certificate: Certificate,
+    pub(super) claim: Claim,
+}
+
+/// Whether a certificate comes with a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certificate {
+    /// None: a key made it.
+    None,
+    /// One lies beside it; a key may have made it still.
+    Beside,
+    /// Only a certificate says who made it.
+    Only,
+}
+
+/// What a signature says. Not proved by itself.
+pub(super) struct Claim {
+    /// What it is about; each with the annotations that belong to it.
+    pub(super) subjects: Vec<Subject>,
+    /// The name that was signed, where the format knows one.
+    pub(super) reference: Option<String>,
+}
+
+/// One thing that a signature is about.
+pub(super) struct Subject {
+    pub(super) digest: Digest,
+    /// Signed annotations; only text counts.
+    pub(super) annotations: BTreeMap<String, Annotation>,
+}
+
+/// The value of a signed annotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Annotation {
+    Text(String),
+    /// A number, list or something else that no rule can ask for.
+    Other,
+}
+
+/// The first check that something failed, and what it means for the image if nothing else is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Miss {
+    pub(super) check: Check,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+impl Reading {
+    /// Reads one artifact.
+    pub(super) fn of(artifact: &Artifact) -> Self {
+        let kind = kind(&artifact.media_type);
+        let digest = artifact.digest.unwrap_or(artifact.manifest);
+        let (hint, signed) = match usable(artifact, kind) {
+            Err(miss) => (None, Err(miss)),
+            Ok(bytes) => match kind {
+                CandidateKind::CosignSignature => (None, cosign::read(bytes, &artifact.annotations)),
+                CandidateKind::SigstoreBundle => bundle::read(bytes),
+                CandidateKind::Unknown => (None, Err(foreign(&artifact.media_type))),
+            },
+        };
+        Self { kind, digest, hint, signed }
+    }
+}
+
+impl Signed {
+    /// Whether `key` made the signature.
+    pub(super) fn is_by(&self, key: &PublicKey) -> bool {
+        match self.certificate {
+            Certificate::None | Certificate::Beside => verifies(key, self.scheme, &self.message, &self.signature),
+            Certificate::Only => false,
+        }
+    }
+}
+
+impl Miss {
+    pub(super) fn malformed(message: impl Into<String>) -> Self {
+        Self { check: Check::Form, reason: Reason::Malformed, message: message.into() }
+    }
+
+    /// What is no signature leaves the image without one.
+    pub(super) fn no_signature(message: impl Into<String>) -> Self {
+        Self { check: Check::Type, reason: Reason::NoSignature, message: message.into() }
+    }
+}
+
+/// The artifacts read, each once: what the referrers API and the fallback tag both list is one candidate.
+pub(super) fn read_all<'a>(artifacts: impl Iterator<Item = &'a Artifact>) -> Vec<Reading> {
+    let mut seen = BTreeSet::new();
+    artifacts
+        .filter(|artifact| {
+            seen.insert((artifact.manifest, artifact.digest, &artifact.media_type, &artifact.annotations))
+        })
+        .map(Reading::of)
+        .collect()
+}
+
+fn kind(media_type: &str) -> CandidateKind {
+    if media_type == cosign::MEDIA_TYPE {
+        CandidateKind::CosignSignature
+    } else if media_type.starts_with(bundle::MEDIA_TYPE) {
+        CandidateKind::SigstoreBundle
+    } else {
+        CandidateKind::Unknown
+    }
+}
+
+/// The bytes, hashed once more against the digest under which they are reported, before anything reads them.
+fn usable(artifact: &Artifact, kind: CandidateKind) -> Result<&Bytes, Miss> {
+    let bytes = match &artifact.content {
+        Content::Unusable(defect) => {
+            return Err(Miss { check: Check::Form, reason: defect.reason, message: defect.message.clone() });
+        }
+        Content::Bytes(bytes) => bytes,
+    };
+    if bytes.len() > MAX_SIGNED {
+        return Err(too_large(bytes.len(), kind));
+    }
+    let Some(digest) = artifact.digest else {
+        return Err(Miss::malformed("the manifest names no digest for its layer"));
+    };
+    let found = Digest::of(bytes);
+    if found != digest {
+        let message = format!("the layer's bytes hash to {found}, the manifest says {digest}");
+        return Err(Miss { check: Check::Form, reason: Reason::DigestMismatch, message });
+    }
+    Ok(bytes)
+}
+
+/// A bundle of that size is an attestation (of an SBOM, say): it must not turn "not signed yet" into another reason.
+fn too_large(bytes: usize, kind: CandidateKind) -> Miss {
+    let message = format!("{bytes} bytes are too many for a signature, which has at most {MAX_SIGNED}");
+    match kind {
+        CandidateKind::CosignSignature => Miss { check: Check::Form, reason: Reason::LimitExceeded, message },
+        CandidateKind::SigstoreBundle | CandidateKind::Unknown => Miss::no_signature(message),
+    }
+}
+
+fn foreign(media_type: &str) -> Miss {
+    Miss::no_signature(match media_type {
+        "application/vnd.dsse.envelope.v1+json" => "this is an attestation; a signature was asked for".to_owned(),
+        "application/jose+json" | "application/cose" => {
+            "this is a Notary Project signature; the rule asks for one by cosign".to_owned()
+        }
+        other => format!("a layer of type {} is no signature", shown(other)),
+    })
+}
+
+/// Foreign text as messages repeat it, in quotes.
+pub(super) fn shown(text: &str) -> String {
+    format!("\"{}\"", escaped(text))
+}
+
+/// Foreign text made harmless for terminals and logs: escaped and cut.
+pub(super) fn escaped(text: &str) -> String {
+    let dots = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
+    text.chars().take(SHOWN).flat_map(char::escape_debug).chain(dots.chars()).collect()
+}
