@@ -22,4 +22,6 @@ pub mod policy;
 pub mod verify;
 
 // Edges: input and output.
+pub mod source;
+
 pub mod target;
