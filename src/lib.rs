@@ -23,5 +23,5 @@ pub mod verify;
 
 // Edges: input and output.
 pub mod source;
-
+pub mod store;
 pub mod target;
