@@ -25,3 +25,5 @@ pub mod verify;
 pub mod source;
 pub mod store;
 pub mod target;
+pub mod telemetry;
+pub mod trigger;

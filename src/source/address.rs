@@ -98,7 +98,8 @@ fn parse_short(text: &str, host: &str, path: &str) -> Result<Address, String> {
         None => (None, host),
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if host.is_empty() || path.is_empty() || !host.chars().all(plain) || host.starts_with('-') {
+    if host.is_empty() || path.is_empty() || path.starts_with(':') || !host.chars().all(plain) || host.starts_with('-')
+    {
         return Err(format!("`{text}` is neither a path nor `user@host:path`"));
     }
     let origin = Origin::new(Scheme::Ssh, host, None);
