@@ -456,3 +456,6 @@ fn help(error: &git2::Error) -> &'static str {
         "check the URL with `git ls-remote`"
     }
 }
+
+#[cfg(test)]
+mod tests;
