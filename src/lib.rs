@@ -14,15 +14,26 @@ pub mod outcome;
 pub mod reason;
 pub mod signer;
 pub mod snapshot;
+
 // Stages: pure functions.
 pub mod discovery;
 pub mod fields;
 pub mod gate;
 pub mod manifest;
 pub mod policy;
+pub mod report;
 pub mod verify;
 
 // Edges: input and output.
+pub mod metrics;
+pub mod registry;
 pub mod settings;
+pub mod source;
+pub mod store;
 pub mod target;
+pub mod telemetry;
+pub mod trigger;
 pub mod trust;
+
+// Orchestration.
+pub mod pipeline;
