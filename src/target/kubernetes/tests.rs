@@ -1,0 +1,3 @@
+//! The target against a real API server.
+
+pub(crate) mod builders;
