@@ -59,6 +59,7 @@ mod tests {
             window.push(job(number)).await;
         }
         assert_eq!(window.finish().await, (0..50).collect::<Vec<_>>());
-        assert_eq!(most.load(Ordering::SeqCst), WIDTH);
+        let most = most.load(Ordering::SeqCst);
+        assert!((2..=WIDTH).contains(&most), "{most}");
     }
 }
