@@ -1,6 +1,7 @@
 //! Targets apply an approved release, whole.
 
 pub mod directory;
+pub mod kubernetes;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,0 +1,186 @@
+//! A Kubernetes cluster as a target: server-side apply of a whole release, an inventory, and pruning.
+//!
+//! ```text
+//! release ─plan→ items ─kinds→ placed ─dry run→ Prepared ─inventory→ namespaces, definitions ─dry run of what waited→ the rest, rank by rank ─→ prune ─→ inventory
+//! ```
+//! Nothing is written before everything that can be tried was tried. Applying is staged and can be taken up again; it is
+//! not transactional, since Kubernetes is not.
+//!
+//! It must not decide anything about images: it compares what a cluster answers with what the release says was verified.
+
+mod connection;
+mod drift;
+mod established;
+mod fault;
+mod images;
+mod inventory;
+mod kinds;
+mod ledger;
+mod order;
+mod plan;
+mod prepare;
+mod prune;
+mod run;
+mod trial;
+mod trouble;
+mod window;
+mod writing;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+pub use connection::Cluster;
+
+use self::connection::Connection;
+use self::inventory::State;
+use self::ledger::{Ledger, LedgerError};
+use self::plan::Id;
+use self::prepare::Prepared;
+use self::run::Run;
+use self::trouble::Trouble;
+use crate::gate::release::ApprovedRelease;
+use crate::outcome::Outcome;
+use crate::reason::{ErrorCode, Problem};
+use crate::target::{Target, TargetError};
+
+/// A dry run that is older than this is made again before its release is applied.
+const FRESH: Duration = Duration::from_secs(120);
+
+/// How a gate uses a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The gate's name. What it applies carries it as a label; no two gates may have the same.
+    pub gate: String,
+    /// Which cluster.
+    pub cluster: Cluster,
+    /// The namespace of objects that name none; by default that of the kubeconfig's context, and in the cluster none.
+    pub namespace: Option<String>,
+    /// Where the inventory is kept.
+    pub inventory_namespace: String,
+    /// Whether what left the repository is deleted.
+    pub prune: bool,
+    /// Whether fields that another manager owns are taken over.
+    pub force: bool,
+}
+
+/// A cluster.
+pub struct Kubernetes {
+    connection: Connection,
+    options: Options,
+    /// The gate's name as a label's value.
+    gate_label: String,
+    /// The last dry run that was accepted, until it is applied.
+    prepared: Mutex<Option<Prepared>>,
+    /// The resource versions at which objects were found to be as they should be.
+    settled: Mutex<BTreeMap<Id, String>>,
+}
+
+impl Options {
+    /// A gate's options, all others at their defaults.
+    #[must_use]
+    pub fn new(gate: &str) -> Self {
+        Self {
+            gate: gate.to_owned(),
+            cluster: Cluster::default(),
+            namespace: None,
+            inventory_namespace: "sealgate".to_owned(),
+            prune: false,
+            force: false,
+        }
+    }
+}
+
+impl Kubernetes {
+    /// Reads the credentials of a cluster; asks it nothing yet.
+    ///
+    /// # Errors
+    /// When there are no usable credentials, or an option cannot be meant.
+    pub async fn connect(options: Options) -> Result<Self, Problem> {
+        for namespace in options.namespace.iter().chain([&options.inventory_namespace]) {
+            if !plan::is_namespace(namespace) {
+                let message = format!("{namespace:?} cannot be the name of a namespace");
+                return Err(Problem::new(ErrorCode::ConfigInvalid, message)
+                    .with_help("use lower-case letters, digits and `-`"));
+            }
+        }
+        let connection = Connection::open(&options.cluster).await?;
+        let gate_label = inventory::gate_label(&options.gate);
+        Ok(Self { connection, options, gate_label, prepared: Mutex::default(), settled: Mutex::default() })
+    }
+
+    fn ledger(&self) -> Ledger<'_> {
+        Ledger {
+            connection: &self.connection,
+            namespace: &self.options.inventory_namespace,
+            gate_label: &self.gate_label,
+        }
+    }
+
+    /// The namespace of objects that name none.
+    fn namespace(&self) -> Option<&str> {
+        self.options.namespace.as_deref().or(self.connection.namespace())
+    }
+
+    /// Takes the kept dry run, where it was of this release and is fresh.
+    fn take_prepared(&self, release: &ApprovedRelease) -> Option<Prepared> {
+        let kept = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.filter(|prepared| prepared.made.elapsed() < FRESH && prepared.is_of(release, &self.gate_label))
+    }
+
+    fn settle(&self, id: &Id, resource_version: Option<String>) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        match resource_version {
+            Some(version) => settled.insert(id.clone(), version),
+            None => settled.remove(id),
+        };
+    }
+
+    fn settled_at(&self, id: &Id) -> Option<String> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+}
+
+impl Target for Kubernetes {
+    async fn dry_run(&self, release: &ApprovedRelease) -> Result<(), TargetError> {
+        let prepared = self.prepare(release).await?;
+        *self.prepared.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+        Ok(())
+    }
+
+    async fn apply(
+        &self,
+        release: &ApprovedRelease,
+        go_on: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Vec<Outcome>, TargetError> {
+        let prepared = match self.take_prepared(release) {
+            Some(prepared) => prepared,
+            None => self.prepare(release).await?,
+        };
+        Run::new(self, prepared, go_on).apply().await
+    }
+
+    async fn applied(&self) -> Result<Option<String>, TargetError> {
+        match self.ledger().read().await {
+            Ok(inventory) => Ok(inventory.filter(|it| it.state == State::Complete).map(|it| it.revision)),
+            Err(error) => Err(ledger_trouble("read the inventory", error).into_error(Vec::new())),
+        }
+    }
+
+    async fn drift(&self, release: &ApprovedRelease) -> Result<Vec<String>, TargetError> {
+        self.differences(release).await
+    }
+}
+
+fn ledger_trouble(doing: &str, error: LedgerError) -> Trouble {
+    let mut trouble = Trouble::default();
+    match error {
+        LedgerError::Fault(fault) => trouble.other(doing, &fault),
+        LedgerError::Problem(problem) => trouble.lasting(problem),
+        LedgerError::LeftOff => trouble.left_off(),
+    }
+    trouble
+}

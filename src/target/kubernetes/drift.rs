@@ -1,0 +1,120 @@
+//! What differs in the cluster from the release that was applied.
+//!
+//! An object that still has the version at which it was found to be right costs one small request. Any other is compared
+//! with what a dry run of the apply would make of it: where the two differ, somebody changed a field that is ours. An image
+//! that nobody verified is a difference too, whoever owns it.
+
+use serde_json::Value;
+
+use super::fault::{Fault, Kind};
+use super::inventory::Inventory;
+use super::kinds::{Kinds, get, get_metadata, path};
+use super::plan::Item;
+use super::prepare::mark;
+use super::trial::resource_version;
+use super::trouble::Trouble;
+use super::window::Window;
+use super::writing::{Write, apply_request};
+use super::{Kubernetes, images};
+use crate::gate::release::ApprovedRelease;
+use crate::target::TargetError;
+
+/// Fields that the cluster keeps for itself.
+const KEPT_BY_CLUSTER: [&str; 3] = ["managedFields", "resourceVersion", "generation"];
+
+/// Whether an object is as the release has it.
+enum State {
+    /// It is.
+    Same,
+    /// It is not.
+    Different,
+}
+
+impl Kubernetes {
+    /// The objects that differ.
+    pub(super) async fn differences(&self, release: &ApprovedRelease) -> Result<Vec<String>, TargetError> {
+        let items = self.read(release)?;
+        let kinds = self.kinds_of(&items).await?;
+        let items = self.place(items, &kinds)?;
+        let inventory = self.inventory().await?;
+        let revision = release.revision().id.as_str();
+        let mut window = Window::new();
+        for item in &items {
+            window.push(self.compare(&kinds, &inventory, revision, item)).await;
+        }
+        let states = window.finish().await;
+        let mut different = Vec::new();
+        let mut trouble = Trouble::default();
+        for (item, state) in items.iter().zip(states) {
+            match state {
+                Ok(State::Same) => {}
+                Ok(State::Different) => different.push(item.id.to_string()),
+                Err(fault) => trouble.object(item, &fault),
+            }
+        }
+        if trouble.is_none() { Ok(different) } else { Err(trouble.into_error(Vec::new())) }
+    }
+
+    async fn compare(&self, kinds: &Kinds, old: &Inventory, revision: &str, item: &Item) -> Result<State, Fault> {
+        let Some(resource) = self.resource(kinds, item) else { return Ok(State::Different) };
+        let path = path(&item.api_version(), resource, item.id.namespace.as_deref());
+        match self.compare_at(&path, mark(old, revision, item), item).await {
+            Err(fault) if fault.kind.is_of_cluster() => Err(fault),
+            // An apply that is refused now would not have been when it was made.
+            Err(_) => Ok(State::Different),
+            done => done,
+        }
+    }
+
+    async fn compare_at(&self, path: &str, mark: &str, item: &Item) -> Result<State, Fault> {
+        if let Some(version) = self.settled_at(&item.id) {
+            let live = self.connection.send(get_metadata(path, &item.id)?).await?.body;
+            if resource_version(&live) == Some(version) {
+                return Ok(State::Same);
+            }
+        }
+        let live = match self.connection.send(get(&format!("{path}/{}", item.id.name))?).await {
+            Ok(answer) => answer.body,
+            Err(fault) if fault.kind == Kind::NotFound => return Ok(State::Different),
+            Err(fault) => return Err(fault),
+        };
+        let request = apply_request(path, &item.id.name, &item.marked(mark), Write::DryRun)?;
+        let applied = self.connection.send(request).await?.body;
+        if content(&live) != content(&applied) || !images::foreign(&live, &item.images).is_empty() {
+            self.settle(&item.id, None);
+            return Ok(State::Different);
+        }
+        self.settle(&item.id, resource_version(&live));
+        Ok(State::Same)
+    }
+}
+
+/// An object without what the cluster writes into it by itself.
+fn content(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        fields.shift_remove("status");
+        if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+            KEPT_BY_CLUSTER.iter().for_each(|field| {
+                metadata.shift_remove(*field);
+            });
+        }
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_cluster_writes_is_no_difference() {
+        let one = json!({"metadata": {"name": "a", "resourceVersion": "1", "generation": 1, "managedFields": []}, "spec": {"x": 1}, "status": {"y": 1}});
+        let mut other = json!({"metadata": {"name": "a", "resourceVersion": "2"}, "spec": {"x": 1}});
+        assert_eq!(content(&one), content(&other));
+        other["spec"]["x"] = 2.into();
+        assert_ne!(content(&one), content(&other));
+    }
+}

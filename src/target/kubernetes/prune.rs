@@ -1,0 +1,139 @@
+//! Deletes what left the release, and only that: what the inventory lists, and what carries the gate's label too.
+//!
+//! Never namespaces or definitions, since with them goes what no inventory lists; never anything after a release without
+//! objects. An object in the cluster can opt out with an annotation.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fault::{Fault, Kind};
+use super::inventory::{Entry, Inventory, owner_of};
+use super::kinds::{Kinds, get_metadata, path, versions};
+use super::order::Rank;
+use super::plan::{Id, api_version};
+use super::run::{GoOn, Run};
+use super::trouble;
+use super::window::Window;
+use super::writing::delete_request;
+use super::Kubernetes;
+use crate::outcome::{Action, Outcome};
+
+/// The annotation by which an object in the cluster keeps itself from being deleted.
+const OPT_OUT: (&str, &str) = ("sealgate.dev/prune", "disabled");
+
+/// What became of an object that left the release.
+enum Fate {
+    /// It was deleted.
+    Deleted,
+    /// It is gone, or not ours to delete.
+    Forgotten,
+    /// It could not be deleted.
+    Failed(Fault),
+    /// It was not tried: we were asked to leave off.
+    LeftOff,
+}
+
+impl Run<'_> {
+    /// Deletes what left the release, in reverse order. Answers with what stays in the inventory beside the release.
+    pub(super) async fn prune(&mut self) -> Inventory {
+        let mut left: BTreeMap<Id, Entry> = self.prepared.old.entries.clone();
+        self.prepared.items.iter().for_each(|item| {
+            left.remove(&item.id);
+        });
+        if !self.target.options.prune || self.prepared.items.is_empty() {
+            return Inventory { entries: left, ..Inventory::default() };
+        }
+        let mut order: Vec<(Rank, Id, Entry)> =
+            left.into_iter().map(|(id, entry)| (Rank::of(&id.group, &id.kind), id, entry)).collect();
+        order.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
+        let mut kept = BTreeMap::new();
+        for rank in order.chunk_by(|a, b| a.0 == b.0) {
+            self.prune_rank(rank, &mut kept).await;
+        }
+        Inventory { entries: kept, ..Inventory::default() }
+    }
+
+    async fn prune_rank(&mut self, rank: &[(Rank, Id, Entry)], kept: &mut BTreeMap<Id, Entry>) {
+        let mut window = Window::new();
+        for (_, id, entry) in rank {
+            window.push(self.target.prune_object(id, entry, self.go_on)).await;
+        }
+        let fates = window.finish().await;
+        for ((_, id, entry), fate) in rank.iter().zip(fates) {
+            let object = id.to_string();
+            match fate {
+                Fate::Deleted => self.outcomes.push(Outcome { object, action: Action::Pruned, message: None }),
+                Fate::Forgotten => {}
+                Fate::Failed(fault) => {
+                    kept.insert(id.clone(), entry.clone());
+                    let message = Some(trouble::text(id, &fault));
+                    self.outcomes.push(Outcome { object, action: Action::Failed, message });
+                    self.trouble.pruning(id, &fault);
+                }
+                Fate::LeftOff => {
+                    kept.insert(id.clone(), entry.clone());
+                    self.trouble.left_off();
+                }
+            }
+        }
+    }
+}
+
+impl Kubernetes {
+    async fn prune_object(&self, id: &Id, entry: &Entry, go_on: GoOn<'_>) -> Fate {
+        if id.is_foundation() {
+            return Fate::Forgotten;
+        }
+        match self.delete(id, entry, go_on).await {
+            Ok(fate) => fate,
+            Err(fault) if fault.kind == Kind::NotFound => Fate::Forgotten,
+            Err(fault) => Fate::Failed(fault),
+        }
+    }
+
+    async fn delete(&self, id: &Id, entry: &Entry, go_on: GoOn<'_>) -> Result<Fate, Fault> {
+        let Some(path) = self.path_of(id, entry).await? else { return Ok(Fate::Forgotten) };
+        let live = self.connection.send(get_metadata(&path, id)?).await?.body;
+        let Some(uid) = self.deletable(&live) else { return Ok(Fate::Forgotten) };
+        let request = delete_request(&path, &id.name, uid)?;
+        if !go_on() {
+            return Ok(Fate::LeftOff);
+        }
+        self.connection.send(request).await?;
+        self.settle(id, None);
+        Ok(Fate::Deleted)
+    }
+
+    /// The identity of an object that is ours to delete, and does not say no.
+    fn deletable<'a>(&self, live: &'a Value) -> Option<&'a str> {
+        let metadata = live.get("metadata")?;
+        let opt_out = metadata.get("annotations").and_then(|it| it.get(OPT_OUT.0)).and_then(Value::as_str);
+        if owner_of(live) != Some(self.gate_label.as_str()) || opt_out == Some(OPT_OUT.1) {
+            return None;
+        }
+        metadata.get("uid")?.as_str()
+    }
+
+    /// Where an object stands that was applied once, in whichever version its kind is served now; none where it is not.
+    async fn path_of(&self, id: &Id, entry: &Entry) -> Result<Option<String>, Fault> {
+        let applied = api_version(&id.group, &entry.version);
+        let known = self.resource_of(&applied, id).await?;
+        if known.is_some() {
+            return Ok(known);
+        }
+        for version in versions(&self.connection, &id.group).await? {
+            let found = self.resource_of(&api_version(&id.group, &version), id).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn resource_of(&self, api_version: &str, id: &Id) -> Result<Option<String>, Fault> {
+        let kinds = Kinds::load(&self.connection, [api_version.to_owned()].into()).await?;
+        let resource = kinds.resource(api_version, &id.kind);
+        Ok(resource.map(|resource| path(api_version, resource, id.namespace.as_deref())))
+    }
+}
