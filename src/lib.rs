@@ -22,4 +22,5 @@ pub mod policy;
 pub mod verify;
 
 // Edges: input and output.
+pub mod registry;
 pub mod target;
