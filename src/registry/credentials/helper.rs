@@ -1,0 +1,107 @@
+//! Credential helpers: programs called `docker-credential-NAME` that are told a server and print its credentials.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
+
+use super::{Credentials, Secret};
+
+/// Most that a helper may print, in bytes.
+const MAX_OUTPUT: u64 = 64 << 10;
+/// The user name that says that the secret is a refresh token.
+const TOKEN_USER: &str = "<token>";
+/// What helpers print when they know nothing.
+const NOT_FOUND: &str = "credentials not found in native keychain";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    username: Secret,
+    secret: Secret,
+}
+
+/// Asks a helper; `None` where it knows none.
+pub(super) async fn get(name: &str, server: &str, time: Duration) -> Result<Option<Credentials>, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if name.is_empty() || !name.bytes().all(plain) {
+        return Err("a credential helper is named by letters, digits, `-`, `_` and `.`".to_owned());
+    }
+    let program = format!("docker-credential-{name}");
+    let failed = |message: &dyn std::fmt::Display| format!("the credential helper `{program}` failed: {message}");
+    let mut child = Command::new(&program)
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| failed(&error))?;
+    match tokio::time::timeout(time, talk(&mut child, server)).await {
+        Ok(Ok((true, output))) => answer(&output).map(Some).map_err(|message| failed(&message)),
+        Ok(Ok((false, output))) if knows_nothing(&output) => Ok(None),
+        Ok(Ok((false, _))) => Err(failed(&"it ended with an error")),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => Err(failed(&format!("no answer within {} s", time.as_secs()))),
+    }
+}
+
+/// Tells the server, reads what is printed, and waits for the end: whether it was a success, and the output.
+async fn talk(child: &mut Child, server: &str) -> std::io::Result<(bool, Zeroizing<Vec<u8>>)> {
+    if let Some(mut input) = child.stdin.take() {
+        // A helper that needs no input may have closed it already.
+        match input.write_all(format!("{server}\n").as_bytes()).await {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let mut output = Zeroizing::new(Vec::new());
+    if let Some(printed) = child.stdout.take() {
+        printed.take(MAX_OUTPUT + 1).read_to_end(&mut output).await?;
+    }
+    if u64::try_from(output.len()).map_or(true, |length| length > MAX_OUTPUT) {
+        return Err(std::io::Error::other(format!("it printed more than {MAX_OUTPUT} bytes")));
+    }
+    Ok((child.wait().await?.success(), output))
+}
+
+fn knows_nothing(output: &[u8]) -> bool {
+    std::str::from_utf8(output).is_ok_and(|text| text.trim() == NOT_FOUND)
+}
+
+fn answer(output: &[u8]) -> Result<Credentials, &'static str> {
+    let Answer { username, secret } = serde_json::from_slice(output).map_err(|_| "its answer is not well-formed")?;
+    Ok(if username.expose() == TOKEN_USER {
+        Credentials::identity(secret.expose().to_owned())
+    } else {
+        Credentials::basic(username.expose().to_owned(), secret.expose().to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_strictly() {
+        let token = answer(br#"{"ServerURL":"a","Username":"<token>","Secret":"refresh"}"#).unwrap();
+        assert_eq!(token.refresh_token(), Some("refresh"));
+        assert!(answer(br#"{"ServerURL":"a","Username":"u","Secret":"p"}"#).unwrap().basic_header().is_some());
+        for bad in [&b""[..], b"{}", b"canary", br#"{"Username":"u"}"#] {
+            assert!(answer(bad).is_err());
+        }
+        assert!(knows_nothing(b"credentials not found in native keychain\n"));
+        assert!(!knows_nothing(b"something else"));
+    }
+
+    #[tokio::test]
+    async fn names_that_are_paths_are_not_run() {
+        for name in ["", "../x", "a/b", "a b", "a;b"] {
+            assert!(get(name, "reg.example.com", Duration::from_secs(1)).await.is_err(), "{name}");
+        }
+        assert!(get("surely-not-installed", "reg.example.com", Duration::from_secs(1)).await.is_err());
+    }
+}

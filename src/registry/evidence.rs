@@ -1,0 +1,437 @@
+//! What a repository holds about a digest, gathered place by place until it suffices.
+//!
+//! A candidate that is broken is listed as such: it is never an absence, and never spoils the others. What a registry
+//! failed to answer is a fault. Nothing is dropped: what a limit leaves out is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest};
+
+use super::client::Client;
+use super::fault::sanitised;
+use super::fetch::{Fetched, Wanted};
+use super::manifest::{Body, Manifest};
+use super::referrers::{Listed, Listing};
+use crate::artifact::{Artifact, Content, Defect, Evidence, Fault, Lookup, Where};
+use crate::image::Digest;
+use crate::reason::{Reason, Weight};
+
+/// Candidates fetched side by side, and between two questions whether it suffices.
+const CHUNK: usize = 8;
+/// Manifests of referrers read for each payload or bundle that may be fetched.
+const MANIFESTS_PER_SIGNATURE: usize = 4;
+/// Artifacts of one lookup: many signatures may share one payload.
+const MAX_ARTIFACTS: usize = 20_000;
+
+/// The media types of what can be evidence.
+const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
+const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// The artifact type of cosign's signatures by referrer.
+const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
+/// What lists call a bundle whose writer did not look at the manifest.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// The annotation that says what a bundle is about, and its value for signatures.
+const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
+
+/// Asks whether what was found suffices.
+pub(super) type Enough<'a> = &'a (dyn Fn(&[Artifact]) -> bool + Send + Sync);
+
+/// What has been gathered so far.
+struct Harvest<'a> {
+    client: &'a Client,
+    wanted: Wanted<'a>,
+    lookup: &'a Lookup,
+    enough: Enough<'a>,
+    artifacts: Vec<Artifact>,
+    faults: Vec<Fault>,
+    left_out: usize,
+    /// Manifests that were read, so that one in two lists counts once.
+    manifests: BTreeSet<Digest>,
+    /// Payloads that were fetched: many layers share one.
+    contents: BTreeMap<Digest, Content>,
+    bytes_left: usize,
+}
+
+/// The manifest that carries layers.
+#[derive(Clone)]
+struct Carrier {
+    place: Where,
+    manifest: Digest,
+    artifact_type: Option<String>,
+    subject: Option<Digest>,
+}
+
+/// A layer whose bytes are still to be had.
+struct Layer {
+    carrier: Carrier,
+    descriptor: OciDescriptor,
+    rank: u8,
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    Enough,
+}
+
+/// Gathers what a lookup asks for.
+pub(super) async fn gather(client: &Client, lookup: &Lookup, enough: Enough<'_>) -> Evidence {
+    let wanted = Wanted { repository: &lookup.repository, deadline: client.deadline() };
+    let state = client.state(lookup.repository.host());
+    let mut harvest = Harvest {
+        client,
+        wanted,
+        lookup,
+        enough,
+        artifacts: Vec::new(),
+        faults: Vec::new(),
+        left_out: 0,
+        manifests: BTreeSet::new(),
+        contents: BTreeMap::new(),
+        bytes_left: client.options.limits.evidence_bytes,
+    };
+    for place in state.order() {
+        let flow = match place {
+            Where::SignatureTag => harvest.signature_tag().await,
+            // The fallback tag, asked in any case, stands in for an API that is missing.
+            Where::Referrers if state.lacks_referrers() => Flow::GoOn,
+            Where::Referrers => harvest.referrers().await,
+            Where::FallbackTag => harvest.fallback_tag().await,
+        };
+        if flow == Flow::Enough {
+            state.learn_place(place);
+            break;
+        }
+    }
+    Evidence {
+        repository: lookup.repository.clone(),
+        digest: lookup.digest,
+        artifacts: harvest.artifacts,
+        faults: harvest.faults,
+        left_out: harvest.left_out,
+    }
+}
+
+impl Harvest<'_> {
+    async fn signature_tag(&mut self) -> Flow {
+        let place = Where::SignatureTag;
+        let tag = format!("sha256-{}.sig", self.lookup.digest.hex());
+        let found = self.client.evidence_tag(self.wanted, &tag).await;
+        let Some(manifest) = self.tagged(place, found) else { return Flow::GoOn };
+        match &manifest.body {
+            Body::Image(image) => {
+                let layers = self.layers(place, manifest.digest, image);
+                self.take_layers(layers).await
+            }
+            Body::Index(_) => {
+                self.unusable(place, manifest.digest, Reason::Malformed, "an index stands where signatures are kept");
+                Flow::GoOn
+            }
+        }
+    }
+
+    async fn referrers(&mut self) -> Flow {
+        match self.client.referrers(self.wanted, &self.lookup.digest).await {
+            Ok(Some(listing)) => self.take_listing(Where::Referrers, listing).await,
+            Ok(None) => Flow::GoOn,
+            Err(error) => {
+                self.faults.push(error);
+                Flow::GoOn
+            }
+        }
+    }
+
+    async fn fallback_tag(&mut self) -> Flow {
+        let place = Where::FallbackTag;
+        let tag = format!("sha256-{}", self.lookup.digest.hex());
+        let found = self.client.evidence_tag(self.wanted, &tag).await;
+        let Some(manifest) = self.tagged(place, found) else { return Flow::GoOn };
+        let digest = manifest.digest;
+        match manifest.body {
+            Body::Index(index) => {
+                let mut listing = Listing::default();
+                listing.take(index.manifests, digest);
+                self.take_listing(place, listing).await
+            }
+            Body::Image(_) => {
+                self.unusable(place, digest, Reason::Malformed, "an image stands where a list of referrers is kept");
+                Flow::GoOn
+            }
+        }
+    }
+
+    /// The manifest under a tag; what is broken about it is noted.
+    fn tagged(&mut self, place: Where, found: Result<Option<Fetched>, Fault>) -> Option<Manifest> {
+        let fetched = match found {
+            Ok(found) => found?,
+            Err(error) => {
+                self.faults.push(error);
+                return None;
+            }
+        };
+        match fetched.manifest(&self.lookup.repository) {
+            Ok(manifest) => Some(manifest),
+            Err(error) => {
+                self.failed(place, Digest::of(&fetched.bytes), error);
+                None
+            }
+        }
+    }
+
+    /// Notes a failure: one that lies in what the registry holds as a broken candidate, any other as a fault.
+    fn failed(&mut self, place: Where, manifest: Digest, error: Fault) {
+        match error.reason.weight() {
+            Weight::Refused => self.unusable(place, manifest, error.reason, &error.message),
+            Weight::Undecided => self.faults.push(error),
+        }
+    }
+
+    fn unusable(&mut self, place: Where, manifest: Digest, reason: Reason, message: &str) {
+        let carrier = Carrier { place, manifest, artifact_type: None, subject: None };
+        let content = Content::Unusable(Defect { reason, message: message.to_owned() });
+        self.artifacts.push(carrier.artifact(None, &OciDescriptor { media_type: String::new(), ..OciDescriptor::default() }, content));
+    }
+
+    async fn take_listing(&mut self, place: Where, listing: Listing) -> Flow {
+        self.left_out += listing.left_out;
+        self.faults.extend(listing.fault);
+        let mut entries = listing.entries;
+        entries.sort_by_key(|listed| rank_entry(&listed.entry, &self.lookup.hints));
+        let most = self.client.options.limits.signatures.saturating_mul(MANIFESTS_PER_SIGNATURE);
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            if self.manifests.len() >= most {
+                self.left_out += entries.count();
+                break;
+            }
+            let chunk: Vec<Listed> = entries.by_ref().take(CHUNK).collect();
+            let layers = self.read_manifests(place, chunk).await;
+            if self.take_layers(layers).await == Flow::Enough {
+                return Flow::Enough;
+            }
+        }
+        Flow::GoOn
+    }
+
+    /// Reads the manifests of some entries, side by side, and gives the layers that are evidence.
+    async fn read_manifests(&mut self, place: Where, chunk: Vec<Listed>) -> Vec<Layer> {
+        let mut digests = Vec::new();
+        for listed in chunk {
+            match listed.entry.digest.parse::<Digest>() {
+                Ok(digest) if self.manifests.insert(digest) => digests.push(digest),
+                Ok(_) => {}
+                Err(error) => {
+                    let message = format!("it lists `{}`: {error}", sanitised(&listed.entry.digest));
+                    self.unusable(place, listed.list, Reason::Malformed, &message);
+                }
+            }
+        }
+        let (client, wanted) = (self.client, self.wanted);
+        let fetches = digests.into_iter().map(|digest| async move { (digest, client.manifest(wanted, &digest).await) });
+        let read: Vec<_> = futures::stream::iter(fetches).buffered(CHUNK).collect().await;
+        let mut layers = Vec::new();
+        for (digest, manifest) in read {
+            match manifest {
+                Ok(Some(manifest)) => match &manifest.body {
+                    Body::Image(image) => layers.extend(self.layers(place, digest, image)),
+                    // No signature is an index; what else refers to an image is none of ours.
+                    Body::Index(_) => {}
+                },
+                Ok(None) => self.unusable(place, digest, Reason::Malformed, "it is listed, but the registry does not hold it"),
+                Err(error) => self.failed(place, digest, error),
+            }
+        }
+        layers
+    }
+
+    /// The layers of a manifest that are evidence, or should be.
+    fn layers(&mut self, place: Where, digest: Digest, image: &OciImageManifest) -> Vec<Layer> {
+        self.manifests.insert(digest);
+        let subject = image.subject.as_ref().map(|subject| subject.digest.parse::<Digest>());
+        let Ok(subject) = subject.transpose() else {
+            self.unusable(place, digest, Reason::Malformed, "its subject has no digest that can be checked");
+            return Vec::new();
+        };
+        let written = image.artifact_type.clone().filter(|kind| !kind.is_empty());
+        let artifact_type = written.unwrap_or_else(|| image.config.media_type.clone());
+        let declared = place == Where::SignatureTag || is_signature_type(&artifact_type);
+        if declared && image.layers.is_empty() && place != Where::SignatureTag {
+            self.unusable(place, digest, Reason::Malformed, "it should hold a signature, and has no layer");
+        }
+        let carrier = Carrier { place, manifest: digest, artifact_type: Some(artifact_type), subject };
+        let about_others = image.annotations.as_ref().and_then(|map| map.get(PREDICATE_TYPE)).is_some_and(|p| p != SIGN_PREDICATE);
+        let rank = |layer: &OciDescriptor| match hinted(layer.annotations.as_ref(), &self.lookup.hints) {
+            true => 0,
+            false => 1 + u8::from(about_others),
+        };
+        let evidence = |layer: &&OciDescriptor| declared || is_evidence(&layer.media_type);
+        let layers = image.layers.iter().filter(evidence);
+        layers.map(|layer| Layer { carrier: carrier.clone(), rank: rank(layer), descriptor: layer.clone() }).collect()
+    }
+
+    /// Fetches layers, some at a time, until it suffices or a limit is reached.
+    async fn take_layers(&mut self, mut layers: Vec<Layer>) -> Flow {
+        layers.sort_by_key(|layer| layer.rank);
+        let mut rest = layers.into_iter().peekable();
+        while rest.peek().is_some() {
+            let (chunk, fetches) = self.next_chunk(&mut rest);
+            let (client, wanted) = (self.client, self.wanted);
+            let fetches = fetches.into_iter().map(|(digest, size)| async move {
+                (digest, client.blob(wanted, &digest, size).await)
+            });
+            let fetched: Vec<_> = futures::stream::iter(fetches).buffered(CHUNK).collect().await;
+            let mut faults = BTreeMap::new();
+            for (digest, found) in fetched {
+                match content(found) {
+                    Ok(content) => {
+                        self.contents.insert(digest, content);
+                    }
+                    Err(error) => {
+                        faults.insert(digest, error);
+                    }
+                }
+            }
+            let before = self.artifacts.len();
+            for layer in chunk {
+                self.settle(layer, &faults);
+            }
+            self.faults.extend(faults.into_values());
+            if self.artifacts.len() > before && (self.enough)(&self.artifacts) {
+                return Flow::Enough;
+            }
+        }
+        Flow::GoOn
+    }
+
+    /// The next layers to settle, with the blobs to fetch for them: at most [`CHUNK`], within the limits.
+    fn next_chunk(
+        &mut self,
+        rest: &mut std::iter::Peekable<std::vec::IntoIter<Layer>>,
+    ) -> (Vec<Layer>, Vec<(Digest, usize)>) {
+        let mut chunk = Vec::new();
+        let mut fetches: Vec<(Digest, usize)> = Vec::new();
+        while fetches.len() < CHUNK {
+            let Some(layer) = rest.next() else { break };
+            if self.artifacts.len() + chunk.len() >= MAX_ARTIFACTS {
+                self.left_out += 1;
+                continue;
+            }
+            let new = self.blob_of(&layer.descriptor).ok().filter(|(digest, _)| {
+                !self.contents.contains_key(digest) && !fetches.iter().any(|(known, _)| known == digest)
+            });
+            if let Some((digest, size)) = new {
+                let fetched = self.contents.len() + fetches.len();
+                if fetched >= self.client.options.limits.signatures || size > self.bytes_left {
+                    self.left_out += 1;
+                    continue;
+                }
+                self.bytes_left -= size;
+                fetches.push((digest, size));
+            }
+            chunk.push(layer);
+        }
+        (chunk, fetches)
+    }
+
+    /// The digest and size of a layer's blob, if it may be fetched at all.
+    fn blob_of(&self, layer: &OciDescriptor) -> Result<(Digest, usize), Defect> {
+        let defect = |reason, message: String| Defect { reason, message };
+        let limits = &self.client.options.limits;
+        if !is_evidence(&layer.media_type) {
+            let message = format!("`{}` is no type of signature", sanitised(&layer.media_type));
+            return Err(defect(Reason::Malformed, message));
+        }
+        let digest = layer.digest.parse().map_err(|error| {
+            defect(Reason::Malformed, format!("`{}`: {error}", sanitised(&layer.digest)))
+        })?;
+        let size = usize::try_from(layer.size)
+            .map_err(|_| defect(Reason::Malformed, format!("{} is no size", layer.size)))?;
+        let cap = if layer.media_type == SIMPLE_SIGNING { limits.payload_bytes } else { limits.blob_bytes };
+        if size > cap {
+            return Err(defect(Reason::LimitExceeded, format!("it has {size} bytes, and at most {cap} are taken")));
+        }
+        Ok((digest, size))
+    }
+
+    /// Makes an artifact of a layer whose blob was fetched, or cannot be.
+    fn settle(&mut self, layer: Layer, faults: &BTreeMap<Digest, Fault>) {
+        let (digest, content) = match self.blob_of(&layer.descriptor) {
+            Err(defect) => (layer.descriptor.digest.parse().ok(), Content::Unusable(defect)),
+            Ok((digest, size)) => match self.contents.get(&digest) {
+                Some(Content::Bytes(bytes)) if bytes.len() != size => {
+                    let message = format!("it has {} bytes, and its manifest says {size}", bytes.len());
+                    (Some(digest), Content::Unusable(Defect { reason: Reason::Malformed, message }))
+                }
+                Some(content) => (Some(digest), content.clone()),
+                // It could not be had: the fault says so, and nothing is refused while there is one.
+                None if faults.contains_key(&digest) => return,
+                None => {
+                    self.left_out += 1;
+                    return;
+                }
+            },
+        };
+        self.artifacts.push(layer.carrier.artifact(digest, &layer.descriptor, content));
+    }
+}
+
+impl Carrier {
+    fn artifact(&self, digest: Option<Digest>, layer: &OciDescriptor, content: Content) -> Artifact {
+        Artifact {
+            place: self.place,
+            manifest: self.manifest,
+            artifact_type: self.artifact_type.clone(),
+            subject: self.subject,
+            digest,
+            media_type: layer.media_type.clone(),
+            annotations: layer.annotations.clone().unwrap_or_default(),
+            content,
+        }
+    }
+}
+
+/// What an answer about a blob makes of it.
+fn content(found: Result<Option<bytes::Bytes>, Fault>) -> Result<Content, Fault> {
+    let defect = |reason, message| Ok(Content::Unusable(Defect { reason, message }));
+    match found {
+        Ok(Some(bytes)) => Ok(Content::Bytes(bytes)),
+        Ok(None) => defect(Reason::Malformed, "its manifest names it, but the registry does not hold it".to_owned()),
+        Err(error) => match error.reason.weight() {
+            Weight::Refused => defect(error.reason, error.message),
+            Weight::Undecided => Err(error),
+        },
+    }
+}
+
+fn is_evidence(media_type: &str) -> bool {
+    media_type == SIMPLE_SIGNING || media_type == ENVELOPE || media_type.starts_with(BUNDLE_PREFIX)
+}
+
+fn is_signature_type(artifact_type: &str) -> bool {
+    artifact_type == COSIGN_SIGNATURE || artifact_type.starts_with(BUNDLE_PREFIX)
+}
+
+/// Whether an annotation carries the hint of a wanted signer.
+fn hinted(annotations: Option<&BTreeMap<String, String>>, hints: &[String]) -> bool {
+    annotations.is_some_and(|annotations| annotations.values().any(|value| hints.contains(value)))
+}
+
+/// Which entries of a list are read first. Hints only: none is left out for what the list says of it.
+fn rank_entry(entry: &ImageIndexEntry, hints: &[String]) -> u8 {
+    if hinted(entry.annotations.as_ref(), hints) {
+        return 0;
+    }
+    let artifact_type = entry.artifact_type.as_deref().unwrap_or_default();
+    let likely = artifact_type.is_empty() || artifact_type == EMPTY || is_signature_type(artifact_type);
+    let predicate = entry.annotations.as_ref().and_then(|annotations| annotations.get(PREDICATE_TYPE));
+    match (likely, predicate) {
+        (true, None) => 1,
+        (true, Some(predicate)) if predicate == SIGN_PREDICATE => 1,
+        (true, Some(_)) => 2,
+        (false, _) => 3,
+    }
+}
