@@ -187,6 +187,17 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The same report, refused after all: the images are these now.
+    #[must_use]
+    pub fn refused(mut self, judged: &[Judged]) -> Self {
+        self.images = judged.iter().map(Image::judged).collect();
+        self.summary = Summary::of(judged);
+        self.decision = Some(Answer::Refuse.name());
+        self
+    }
+}
+
 impl Summary {
     fn of(judged: &[Judged]) -> Self {
         let mut summary = Self { images: judged.len(), ..Self::default() };

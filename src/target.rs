@@ -41,6 +41,48 @@ pub trait Target: Send + Sync {
     fn drift(&self, release: &ApprovedRelease) -> impl Future<Output = Result<Vec<String>, TargetError>> + Send;
 }
 
+/// The target of a gate, whichever it is.
+pub enum Delivery {
+    /// A folder.
+    Directory(directory::Directory),
+    /// A cluster.
+    Kubernetes(Box<kubernetes::Kubernetes>),
+}
+
+impl Target for Delivery {
+    async fn dry_run(&self, release: &ApprovedRelease) -> Result<(), TargetError> {
+        match self {
+            Self::Directory(target) => target.dry_run(release).await,
+            Self::Kubernetes(target) => target.dry_run(release).await,
+        }
+    }
+
+    async fn apply(
+        &self,
+        release: &ApprovedRelease,
+        go_on: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Vec<Outcome>, TargetError> {
+        match self {
+            Self::Directory(target) => target.apply(release, go_on).await,
+            Self::Kubernetes(target) => target.apply(release, go_on).await,
+        }
+    }
+
+    async fn applied(&self) -> Result<Option<String>, TargetError> {
+        match self {
+            Self::Directory(target) => target.applied().await,
+            Self::Kubernetes(target) => target.applied().await,
+        }
+    }
+
+    async fn drift(&self, release: &ApprovedRelease) -> Result<Vec<String>, TargetError> {
+        match self {
+            Self::Directory(target) => target.drift(release).await,
+            Self::Kubernetes(target) => target.drift(release).await,
+        }
+    }
+}
+
 /// Why a target did not take a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetError {

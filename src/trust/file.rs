@@ -37,6 +37,14 @@ pub fn beside(policy: &str, path: &str) -> Result<Vec<u8>, String> {
     read(&folder.join(path), MAX_KEY)
 }
 
+/// Reads a file of root certificates in PEM.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn certificates(path: &Path) -> Result<Vec<u8>, String> {
+    read(path, MAX_POLICY)
+}
+
 /// The bytes of a regular file, which a link may point at, as secrets in clusters do. A pipe could make us wait for ever.
 fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
     let told = |error: std::io::Error| error.to_string();

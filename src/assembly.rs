@@ -1,0 +1,220 @@
+//! From settings to edges: the one place where configuration becomes clients, sources and targets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::image::Host;
+use crate::manifest;
+use crate::outcome::Observer;
+use crate::pipeline::judge::Bounds;
+use crate::policy::{self, PolicySet};
+use crate::reason::{ErrorCode, Problem};
+use crate::registry::{self, Access, Client, HostOptions, Mirror, MirrorTags};
+use crate::settings::{
+    GateSettings, LimitSettings, MirrorSettings, ProxySettings, RegistrySettings, Settings, SourceSettings,
+    TargetSettings,
+};
+use crate::source::{self, Auth, Git, GitOptions};
+use crate::store::Store;
+use crate::target::Delivery;
+use crate::target::directory::Directory;
+use crate::target::kubernetes::{self, Cluster, Kubernetes};
+use crate::trust;
+
+/// The time for one conversation with a Git server.
+const GIT_TIMEOUT: Duration = Duration::from_secs(120);
+/// Images judged at once by a gate. The registries' own bounds on concurrency hold besides.
+const JOBS: usize = 16;
+
+/// What a registry client is built from, besides the hosts that may be asked.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryPlan {
+    /// Settings of single hosts.
+    pub hosts: BTreeMap<Host, HostOptions>,
+    /// Bounds.
+    pub limits: registry::Limits,
+    /// The proxy.
+    pub proxy: Option<registry::Proxy>,
+    /// Files with credentials.
+    pub credentials: Vec<PathBuf>,
+}
+
+impl RegistryPlan {
+    /// A client that may ask these hosts, and spends at most this time on an image.
+    ///
+    /// # Errors
+    /// When a root certificate cannot be used.
+    pub fn client(
+        &self,
+        allowed: Access,
+        timeout: Duration,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Client, Problem> {
+        let options = registry::Options {
+            hosts: self.hosts.clone(),
+            limits: self.limits.clone(),
+            proxy: self.proxy.clone(),
+            docker_config: self.credentials.clone(),
+            timeout,
+            ..registry::Options::new(allowed)
+        };
+        Client::new(options, observer)
+    }
+}
+
+/// What the daemon asks registries with.
+///
+/// # Errors
+/// Every file that cannot be read.
+pub fn registries(settings: &Settings, credentials: Vec<PathBuf>) -> Result<RegistryPlan, Vec<Problem>> {
+    let LimitSettings { manifest_bytes, blob_bytes, signatures, .. } = settings.limits;
+    let limits = registry::Limits { manifest_bytes, blob_bytes, signatures, ..registry::Limits::default() };
+    let ProxySettings { https, no_proxy } = settings.proxy.clone();
+    let proxy = https.map(|url| registry::Proxy { url, no_proxy });
+    Ok(RegistryPlan { hosts: hosts(&settings.registries)?, limits, proxy, credentials })
+}
+
+/// The hosts that a configuration names, with their settings.
+///
+/// # Errors
+/// Every file that cannot be read.
+pub fn hosts(settings: &BTreeMap<Host, RegistrySettings>) -> Result<BTreeMap<Host, HostOptions>, Vec<Problem>> {
+    let mut hosts = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (host, settings) in settings {
+        match host_options(settings) {
+            Ok(options) => {
+                hosts.insert(host.clone(), options);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(hosts) } else { Err(problems) }
+}
+
+fn host_options(settings: &RegistrySettings) -> Result<HostOptions, Problem> {
+    let RegistrySettings { mirrors, insecure, ca_file, concurrency, auth_realms, pull_secret: _ } = settings;
+    let ca = ca_file.as_ref().map(|path| {
+        trust::file::certificates(path).map_err(|why| {
+            Problem::new(ErrorCode::ConfigInvalid, format!("failed to read the roots: {why}"))
+                .in_file(path.display().to_string())
+                .with_help("check `caFile`, and that this user may read it")
+        })
+    });
+    Ok(HostOptions {
+        mirrors: mirrors.iter().map(mirror).collect(),
+        insecure: *insecure,
+        ca: ca.transpose()?,
+        concurrency: concurrency.get(),
+        auth_realms: auth_realms.clone(),
+        credentials: None,
+    })
+}
+
+fn mirror(settings: &MirrorSettings) -> Mirror {
+    let MirrorSettings { host, path, resolve_tags } = settings;
+    let tags = if *resolve_tags { MirrorTags::Resolve } else { MirrorTags::Ignore };
+    Mirror { host: host.clone(), prefix: path.clone().unwrap_or_default(), tags }
+}
+
+/// Loads policy files with the keys that they name.
+///
+/// # Errors
+/// Every problem of every file.
+pub fn policies(paths: &[PathBuf]) -> Result<PolicySet, Vec<Problem>> {
+    let mut files = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        match trust::file::policy(path) {
+            Ok(file) => files.push(file),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    match policy::load(&files, &trust::file::beside) {
+        Ok(set) if problems.is_empty() => Ok(set),
+        Ok(_) => Err(problems),
+        // Without any file left, "no policy" would only hide why.
+        Err(_) if files.is_empty() && !problems.is_empty() => Err(problems),
+        Err(found) => {
+            problems.extend(found);
+            Err(problems)
+        }
+    }
+}
+
+/// The hosts that the daemon may ask for these policies, besides those with settings of their own.
+#[must_use]
+pub fn access(policies: &PolicySet) -> Access {
+    Access { hosts: policies.hosts(), any_loopback: false }
+}
+
+/// The names of all configured registries, for metrics.
+#[must_use]
+pub fn registry_names(settings: &Settings, policies: &[&PolicySet]) -> BTreeSet<String> {
+    let configured = settings.registries.keys().cloned();
+    let named = policies.iter().flat_map(|policies| policies.hosts());
+    configured.chain(named).map(|host| host.to_string()).collect()
+}
+
+/// The bounds of reading manifests.
+#[must_use]
+pub fn manifest_limits(limits: &LimitSettings) -> manifest::Limits {
+    manifest::Limits { file_bytes: limits.file_bytes, ..manifest::Limits::default() }
+}
+
+/// The bounds of judging.
+#[must_use]
+pub fn bounds(limits: &LimitSettings) -> Bounds {
+    Bounds { jobs: JOBS, image_timeout: limits.image_timeout, decision_timeout: limits.decision_timeout }
+}
+
+/// A gate's source.
+///
+/// # Errors
+/// When the settings cannot be meant so.
+pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Result<Git, Problem> {
+    let SourceSettings { url, branch, path, interval: _, exclude, allow_rewrite, auth } = gate.source.clone();
+    Git::new(GitOptions {
+        url,
+        branch,
+        path,
+        exclude,
+        auth: Auth {
+            username: auth.username,
+            password_file: auth.password_file,
+            ca_file: auth.ca_file,
+            ssh_key_file: auth.ssh_key_file,
+            known_hosts_file: auth.known_hosts_file,
+        },
+        allow_rewrite,
+        limits: source::Limits {
+            file_bytes: limits.file_bytes,
+            files: limits.files,
+            ..source::Limits::default()
+        },
+        timeout: GIT_TIMEOUT,
+        cache: store.source_cache(&gate.name),
+    })
+}
+
+/// A gate's target.
+///
+/// # Errors
+/// When it cannot be used.
+pub async fn target(gate: &GateSettings) -> Result<Delivery, Problem> {
+    match &gate.target {
+        TargetSettings::Directory { path } => Ok(Delivery::Directory(Directory::new(path)?)),
+        TargetSettings::Kubernetes { context, prune, force } => {
+            let options = kubernetes::Options {
+                cluster: Cluster { kubeconfig: None, context: context.clone() },
+                namespace: gate.namespace.clone(),
+                prune: *prune,
+                force: *force,
+                ..kubernetes::Options::new(&gate.name)
+            };
+            Ok(Delivery::Kubernetes(Box::new(Kubernetes::connect(options).await?)))
+        }
+    }
+}

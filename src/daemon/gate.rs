@@ -1,0 +1,266 @@
+//! One gate: its source, its policies in force, its target, and where it stands. What a look consists of is in `look`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::assembly::{self, RegistryPlan};
+use crate::gate::{Decision, Finder};
+use crate::metrics::{GateMetrics, Metrics, Success};
+use crate::outcome::Observer;
+use crate::pipeline::judge::{Judge, Judging};
+use crate::pipeline::reading::Reader;
+use crate::pipeline::{self, Decided, Scope};
+use crate::policy::PolicySet;
+use crate::reason::{ErrorCode, Problem};
+use crate::registry::Client;
+use crate::report::{Report, Subject};
+use crate::settings::{GateSettings, Mode, Settings};
+use crate::snapshot::{Revision, Snapshot};
+use crate::source::Git;
+use crate::store::{GateState, Store};
+use crate::target::Delivery;
+
+use super::status::{Board, GateStatus};
+
+/// What all gates of a process share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) plan: RegistryPlan,
+    pub(super) store: Arc<Store>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) board: Board,
+}
+
+/// The policies in force, and what is wrong with the files now.
+pub(super) struct Policies {
+    pub(super) set: Arc<PolicySet>,
+    pub(super) broken: Vec<Problem>,
+}
+
+/// A gate and all of its state.
+pub(super) struct Gate {
+    pub(super) settings: GateSettings,
+    pub(super) shared: Arc<Shared>,
+    pub(super) metrics: Arc<GateMetrics>,
+    pub(super) git: Arc<Mutex<Git>>,
+    reader: Arc<Mutex<Reader>>,
+    pub(super) policies: Policies,
+    pub(super) client: Client,
+    pub(super) target: Option<Delivery>,
+    pub(super) state: GateState,
+    pub(super) newest: Option<Assessed>,
+    pub(super) attempts: u32,
+    pub(super) tags_looked_at: Option<Timestamp>,
+    pub(super) status: GateStatus,
+    pub(super) stop: CancellationToken,
+}
+
+/// A revision and what was decided about it.
+pub(super) struct Assessed {
+    pub(super) revision: Revision,
+    pub(super) decided: Decided,
+    /// Until when no exception of the policies ends.
+    pub(super) good_until: Option<Timestamp>,
+}
+
+impl Gate {
+    /// A gate that has looked at nothing yet.
+    pub(super) fn new(
+        settings: GateSettings,
+        policies: PolicySet,
+        shared: Arc<Shared>,
+        stop: CancellationToken,
+    ) -> Result<Self, Vec<Problem>> {
+        let one = |problem: Problem| vec![problem];
+        let metrics = shared.metrics.gate(&settings.name).map_err(|error| {
+            one(Problem::new(ErrorCode::ConfigInvalid, format!("failed to make the gate's metrics: {error}")))
+        })?;
+        let git = assembly::source(&settings, &shared.settings.limits, &shared.store).map_err(one)?;
+        let state = shared.store.gate_state(&settings.name).map_err(one)?.unwrap_or_default();
+        let client = client(&shared, &policies).map_err(one)?;
+        let mode = match settings.mode {
+            Mode::Enforce => "enforce",
+            Mode::Audit => "audit",
+        };
+        let name = settings.name.clone();
+        let status = GateStatus { name, mode, suspended: settings.suspend, ..GateStatus::default() };
+        metrics.policy_reload(Success::Ok);
+        Ok(Self {
+            settings,
+            metrics,
+            git: Arc::new(Mutex::new(git)),
+            reader: Arc::default(),
+            policies: Policies { set: Arc::new(policies), broken: Vec::new() },
+            client,
+            target: None,
+            state,
+            newest: None,
+            attempts: 0,
+            tags_looked_at: None,
+            status,
+            stop,
+            shared,
+        })
+    }
+
+    /// Loads the policies again; says whether other ones are in force now. Broken files leave those in force.
+    pub(super) async fn reload_policies(&mut self) -> bool {
+        let paths = self.settings.policies.clone();
+        let loaded = tokio::task::spawn_blocking(move || assembly::policies(&paths)).await;
+        let loaded = loaded.unwrap_or_else(|error| {
+            Err(vec![Problem::new(ErrorCode::PolicyUnavailable, format!("failed to load the policies: {error}"))])
+        });
+        let client = loaded.and_then(|set| match client(&self.shared, &set) {
+            Ok(client) => Ok((set, client)),
+            Err(problem) => Err(vec![problem]),
+        });
+        match client {
+            Ok((set, client)) => {
+                let mended = !std::mem::take(&mut self.policies.broken).is_empty();
+                let changed = set.identities() != self.policies.set.identities();
+                if changed {
+                    self.policies.set = Arc::new(set);
+                    self.client = client;
+                }
+                if changed || mended {
+                    self.metrics.policy_reload(Success::Ok);
+                    tracing::info!(gate = self.settings.name, "policies loaded");
+                }
+                changed || mended
+            }
+            Err(problems) => {
+                if self.policies.broken != problems {
+                    self.metrics.policy_reload(Success::Failed);
+                    for problem in &problems {
+                        tracing::warn!(gate = self.settings.name, error = %problem, "policy cannot be loaded");
+                    }
+                }
+                self.policies.broken = problems;
+                false
+            }
+        }
+    }
+
+    /// Decides on a revision, from its files to the report, under the policies in force.
+    ///
+    /// # Errors
+    /// When the source or the state directory does not give what is needed.
+    pub(super) async fn assess(&self, revision: &Revision) -> Result<Assessed, Vec<Problem>> {
+        let now = now();
+        let good_until = self.policies.set.next_expiry(now);
+        let assessed = |decided| Assessed { revision: revision.clone(), decided, good_until };
+        let is_new = self.state.applied.as_ref() != Some(revision);
+        if !self.policies.broken.is_empty() && is_new {
+            return Ok(assessed(self.unanswered(revision, crate::gate::Answer::Undecided, &self.unavailable())));
+        }
+        let snapshot = match self.snapshot(revision).await {
+            Ok(snapshot) => snapshot,
+            Err(problems) if problems.iter().any(|problem| problem.code == ErrorCode::SourceUnavailable) => {
+                return Err(problems);
+            }
+            Err(problems) => {
+                return Ok(assessed(self.unanswered(revision, crate::gate::Answer::Refuse, &problems)));
+            }
+        };
+        let pins = self.shared.store.pins(&self.settings.name, &revision.id).map_err(|problem| vec![problem])?;
+        let pins = pins.unwrap_or_default();
+        let decided = self.decide(snapshot, &pins, now).await?;
+        if decided.pins != pins {
+            let kept = self.shared.store.keep_pins(&self.settings.name, &revision.id, &decided.pins);
+            kept.map_err(|problem| vec![problem])?;
+        }
+        Ok(assessed(decided))
+    }
+
+    async fn decide(
+        &self,
+        snapshot: Snapshot,
+        pins: &pipeline::judge::Pins,
+        now: Timestamp,
+    ) -> Result<Decided, Vec<Problem>> {
+        let limits = assembly::manifest_limits(&self.shared.settings.limits);
+        let finder = Finder {
+            rules: &self.shared.settings.discovery,
+            namespace: self.settings.namespace.as_deref(),
+            limits: &limits,
+        };
+        let reading = {
+            let (shared, reader) = (Arc::clone(&self.shared), Arc::clone(&self.reader));
+            let (namespace, files) = (self.settings.namespace.clone(), snapshot.files.clone());
+            let read = move || {
+                let limits = assembly::manifest_limits(&shared.settings.limits);
+                let rules = &shared.settings.discovery;
+                let finder = Finder { rules, namespace: namespace.as_deref(), limits: &limits };
+                let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                reader.read(&files, &finder, shared.metrics.as_ref())
+            };
+            tokio::task::spawn_blocking(read).await.map_err(|error| {
+                vec![Problem::new(ErrorCode::YamlInvalid, format!("failed to read the manifests: {error}"))]
+            })?
+        };
+        let judge = Judge {
+            registry: &self.client,
+            policies: &self.policies.set,
+            store: Some(&self.shared.store),
+            observer: self.shared.metrics.as_ref(),
+            bounds: assembly::bounds(&self.shared.settings.limits),
+            now,
+        };
+        let scope = Scope {
+            gate: Some(&self.settings.name),
+            mode: Some(self.status.mode),
+            root: &self.settings.source.path,
+            finder,
+            images: self.shared.settings.limits.images,
+        };
+        Ok(pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await)
+    }
+
+    async fn snapshot(&self, revision: &Revision) -> Result<Snapshot, Vec<Problem>> {
+        let (git, id) = (Arc::clone(&self.git), revision.id.clone());
+        let read = move || git.lock().unwrap_or_else(PoisonError::into_inner).snapshot(&id);
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(vec![panicked(&error)]))
+    }
+
+    /// What is wrong with the policies, as a revision's report tells it.
+    fn unavailable(&self) -> Vec<Problem> {
+        let broken = self.policies.broken.iter().cloned();
+        broken.map(|problem| Problem { code: ErrorCode::PolicyUnavailable, ..problem }).collect()
+    }
+
+    /// A decision without any image judged.
+    fn unanswered(&self, revision: &Revision, answer: crate::gate::Answer, problems: &[Problem]) -> Decided {
+        let subject = Subject {
+            gate: Some(self.settings.name.clone()),
+            mode: Some(self.status.mode),
+            revision: Some(revision.id.clone()),
+            policies: pipeline::policies(&self.policies.set),
+        };
+        let Judging { judged, pins, retry_after } = Judging::default();
+        let decision = match answer {
+            crate::gate::Answer::Undecided => Decision::Undecided,
+            crate::gate::Answer::Pass | crate::gate::Answer::Refuse => Decision::Refuse(problems.to_vec()),
+        };
+        let report = Report::new(subject, &judged, &[], problems, Some(decision.answer()));
+        Decided { decision, report, pins, judged, retry_after }
+    }
+}
+
+/// A problem that stands for a panic in work of ours: never a pass.
+pub(super) fn panicked(error: &tokio::task::JoinError) -> Problem {
+    Problem::new(ErrorCode::SourceUnavailable, format!("failed to read the source: {error}"))
+        .with_help("please report this as a bug; nothing was let through")
+}
+
+fn client(shared: &Shared, policies: &PolicySet) -> Result<Client, Problem> {
+    let observer: Arc<dyn Observer> = Arc::clone(&shared.metrics) as _;
+    shared.plan.client(assembly::access(policies), shared.settings.limits.image_timeout, observer)
+}
+
+/// The time now: the daemon's one clock for decisions.
+#[expect(clippy::disallowed_methods, reason = "the daemon is where time enters")]
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,85 @@
+//! What is known about a gate from outside: written by its task, read by the HTTP server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::report::{Error, Report};
+
+/// Where a gate stands.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// Its name.
+    pub name: String,
+    /// `enforce` or `audit`.
+    pub mode: &'static str,
+    /// Whether it rests.
+    pub suspended: bool,
+    /// `pass`, `refuse`, `undecided` or `error`: the state of the newest revision. None before the first look.
+    pub state: Option<&'static str>,
+    /// The newest commit seen.
+    pub observed: Option<String>,
+    /// The newest commit that passed.
+    pub passed: Option<String>,
+    /// The commit at the target.
+    pub applied: Option<String>,
+    /// Whether the applied commit passes under the policies in force; none where that was not asked yet.
+    pub applied_decision: Option<&'static str>,
+    /// Objects at the target that differ from what was applied.
+    pub drift: Vec<String>,
+    /// What failed outside the decision: source, configuration or target.
+    pub errors: Vec<Error>,
+    /// When the gate last finished a look, RFC 3339.
+    pub reconciled: Option<String>,
+    /// Seconds until what did not pass is tried again.
+    pub retry_in_seconds: Option<u64>,
+    /// Whether policy and source were loaded at least once.
+    pub ready: bool,
+    /// The report on the newest revision.
+    #[serde(skip)]
+    pub report: Option<Arc<Report>>,
+}
+
+/// All gates.
+pub type Statuses = BTreeMap<String, GateStatus>;
+
+/// Publishes the status of gates.
+#[derive(Debug, Clone)]
+pub struct Board {
+    sender: Arc<watch::Sender<Statuses>>,
+}
+
+impl Board {
+    /// An empty board.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { sender: Arc::new(watch::Sender::new(Statuses::new())) }
+    }
+
+    /// Shows a gate's status.
+    pub fn show(&self, status: GateStatus) {
+        self.sender.send_modify(|statuses| {
+            statuses.insert(status.name.clone(), status);
+        });
+    }
+
+    /// Takes away all gates but these.
+    pub fn keep(&self, names: &std::collections::BTreeSet<String>) {
+        self.sender.send_modify(|statuses| statuses.retain(|name, _| names.contains(name)));
+    }
+
+    /// Follows the board.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Statuses> {
+        self.sender.subscribe()
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
+    }
+}
