@@ -396,3 +396,6 @@ impl<'a> Found<'a> {
         self.problems
     }
 }
+
+#[cfg(test)]
+mod tests;
