@@ -11,6 +11,8 @@ mod pod;
 mod rules;
 mod search;
 pub mod site;
+#[cfg(test)]
+mod tests;
 
 pub use rules::{FieldRule, Rules, Unclassified, settling_line};
 pub use search::discover;

@@ -16,10 +16,15 @@ pub(super) enum Crumb<'d> {
 /// Whether this way ends at an image of the pod shape.
 pub(super) fn is_image(way: &[Crumb<'_>]) -> bool {
     match way {
-        [.., Crumb::Key(list), Crumb::Index(_), Crumb::Key("image")] => LISTS.contains(list),
-        [.., Crumb::Key("volumes"), Crumb::Index(_), Crumb::Key("image"), Crumb::Key("reference")] => true,
+        [.., Crumb::Key(list), Crumb::Index(_), Crumb::Key("image")] => is_list(list),
+        [.., Crumb::Key(_), Crumb::Index(_), Crumb::Key("image"), Crumb::Key("reference")] => true,
         _ => false,
     }
+}
+
+/// Custom kinds have lists of their own beside the pod's: `extraContainers`, `sidecars`.
+fn is_list(key: &str) -> bool {
+    LISTS.contains(&key) || key.ends_with("Containers") || key == "sidecars"
 }
 
 /// Where a container of Kubernetes' own workload kinds has no image: another field manager could supply one.

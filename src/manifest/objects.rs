@@ -198,11 +198,11 @@ mod tests {
     #[test]
     fn lists_are_opened_and_namespaces_filled_in() {
         let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: own}}";
-        let node = "{apiVersion: v1, kind: Namespace, metadata: {name: n}}";
+        let node = "{apiVersion: v1, kind: Namespace, metadata: {name: ns}}";
         let job = "{apiVersion: batch/v1, kind: Job, metadata: {generateName: j}}";
         let table = [
             (pod.to_owned(), vec!["Pod own/a"]),
-            (node.to_owned(), vec!["Namespace -/n"]),
+            (node.to_owned(), vec!["Namespace -/ns"]),
             (job.to_owned(), vec!["Job given/-"]),
             (
                 format!(
@@ -211,7 +211,7 @@ mod tests {
                 vec!["Pod own/a", "Job given/-"],
             ),
             ("{apiVersion: v1, kind: List}".to_owned(), vec![]),
-            (format!("{{apiVersion: x/v1, kind: Odd, items: [{node}]}}"), vec!["Namespace -/n"]),
+            (format!("{{apiVersion: x/v1, kind: Odd, items: [{node}]}}"), vec!["Namespace -/ns"]),
         ];
         for (text, expected) in table {
             assert_eq!(names(&text).unwrap(), expected, "{text}");

@@ -238,3 +238,6 @@ fn differs(node: &Node) -> Problem {
         .at(node.place)
         .with_help("an image's scalar may be anchored only for other images")
 }
+
+#[cfg(test)]
+mod tests;
