@@ -7,6 +7,10 @@ use std::ops::RangeInclusive;
 use crate::manifest::tree::{Key, Node, Scalar, Typed, Value};
 use crate::reason::{ErrorCode, Place, Problem};
 
+mod near;
+
+use near::distance;
+
 /// What is wrong with a value, and what to write in its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -287,26 +291,6 @@ pub fn one_of(words: &[&str]) -> String {
     }
 }
 
-/// How many letters must change, come or go between two words; words longer than any field are simply far apart.
-fn distance(one: &str, other: &str) -> usize {
-    if other.len() > 64 {
-        return usize::MAX;
-    }
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, left) in one.chars().enumerate() {
-        let mut beside = above.saturating_add(1);
-        let mut next = vec![beside];
-        for (right, (diagonal, up)) in other.iter().zip(row.iter().zip(row.iter().skip(1))) {
-            let changed = diagonal.saturating_add(usize::from(left != *right));
-            beside = changed.min(up.saturating_add(1)).min(beside.saturating_add(1));
-            next.push(beside);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
-}
-
 impl Complaint {
     /// A complaint.
     #[must_use]
@@ -396,3 +380,6 @@ impl<'a> Found<'a> {
         self.problems
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::image::Digest;
 use crate::reason::{ErrorCode, Reason};
@@ -30,8 +32,8 @@ fn with_spec(name: &str, spec: &str) -> String {
 
 /// A policy with one rule, whose fields begin in line 6.
 fn with_rule(fields: &str) -> String {
-    let fields: String = fields.lines().map(|line| format!("    {line}\n")).collect();
-    with_spec("p", &format!("  rules:\n  - name: r\n{fields}"))
+    let fields = fields.replace('\n', "\n    ");
+    with_spec("p", &format!("  rules:\n  - name: r\n    {}\n", fields.trim_end()))
 }
 
 fn set(policies: &[(&str, &str)]) -> PolicySet {
@@ -45,7 +47,7 @@ const SIGNED: &str = "signatures: {authorities: [{name: ci, key: {file: ci.pub}}
 fn rules(rules: &[(&str, &str, &str)]) -> String {
     let mut text = "  rules:\n".to_owned();
     for (name, images, rest) in rules {
-        text.push_str(&format!("  - {{name: {name}, images: [\"{images}\"], {rest}}}\n"));
+        writeln!(text, "  - {{name: {name}, images: [\"{images}\"], {rest}}}").unwrap();
     }
     text
 }
@@ -230,6 +232,8 @@ fn demanded(set: &PolicySet, image: &str, namespaces: &[&str], now: &str) -> Res
 
 const NOW: &str = "2026-11-05T12:00:00Z";
 
+type Row = (&'static str, &'static [&'static str], Result<&'static [&'static str], Reason>);
+
 #[test]
 fn every_rule_that_matches_counts_and_at_least_one_must() {
     let a = rules(&[
@@ -241,7 +245,7 @@ fn every_rule_that_matches_counts_and_at_least_one_must() {
     ]);
     let b = rules(&[("extra", "a.io/x", SIGNED)]);
     let set = set(&[("a", &a), ("b", &b)]);
-    let table: [(&str, &[&str], Result<&[&str], Reason>); 12] = [
+    let table: [Row; 12] = [
         ("a.io/y", &["dev"], Ok(&["a/all=signed"])),
         ("a.io/y", &["prod-1"], Ok(&["a/all=signed", "a/prod=signed"])),
         ("a.io/y", &["dev", "prod-1"], Ok(&["a/all=signed", "a/prod=signed"])),
