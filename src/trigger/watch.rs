@@ -1,6 +1,6 @@
 //! Folders that are watched for changes.
 //!
-//! The folder is watched, never a file in it: editors and mounted ConfigMaps put another file, or a link, in a file's
+//! The folder is watched, never a file in it: editors and mounted `ConfigMap`s put another file, or a link, in a file's
 //! place, and a watch on the file goes deaf. What changed is for the listener to find out, by content.
 
 use std::collections::BTreeSet;
@@ -94,8 +94,8 @@ pub fn watch(places: &[Place], trigger: Trigger, sender: &Sender) -> Option<Watc
             return None;
         }
     };
-    let watched = places.iter().filter(|place| add(&mut watcher, place)).count();
-    if watched == 0 {
+    let added = places.iter().filter(|place| add(&mut watcher, place)).count();
+    if added == 0 {
         return None;
     }
     let gathering = tokio::spawn(gather(news, trigger, sender.clone()));

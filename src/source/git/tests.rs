@@ -2,6 +2,8 @@
 
 use git2::{Signature, Time};
 
+use std::fs;
+
 use super::*;
 
 /// A raw entry of a tree: mode, name, content (or the entries of a folder).
