@@ -17,7 +17,7 @@ use git2::{ErrorClass, ErrorCode as GitCode, Oid, Repository};
 use super::address::Address;
 use super::auth::{About, Refusal, meeting};
 use super::exclude::Exclude;
-use conversation::{Failure, Plan};
+use conversation::{Failure, KEPT, Plan};
 
 use super::worker::{Unfinished, Worker};
 use super::{Limits, timeouts, tree};
@@ -125,17 +125,18 @@ impl Git {
     /// # Errors
     /// `source-unavailable` when it cannot be fetched, or is not in the branch any more.
     pub fn fetch(&mut self, commit: &str) -> Result<Revision, Problem> {
-        let id = self.id(commit)?;
+        let id = Self::id(commit)?;
         let damaged = self.damaged.load(Ordering::Acquire);
         if !damaged && let Some(revision) = self.kept(id) {
             return Ok(revision);
         }
-        let plan = Arc::clone(&self.plan);
         let fresh =
             damaged || kept::packs(&self.plan.cache) >= MAX_PACKS || Repository::open_bare(&self.plan.cache).is_err();
-        self.converse("fetch from", move |end, refusal| {
-            if fresh { plan.fetch_afresh(end, refusal) } else { plan.fetch(&plan.cache, end, refusal) }
-        })?;
+        self.fetch_into(fresh)?;
+        if !fresh && self.kept(id).is_none() && self.names(id) {
+            // The copy names the commit and cannot read it: it is damaged, and fetching into it mends nothing.
+            self.fetch_into(true)?;
+        }
         self.damaged.store(false, Ordering::Release);
         self.kept(id).ok_or_else(|| {
             unavailable(format!("the branch does not hold commit {commit} any more"))
@@ -148,7 +149,7 @@ impl Git {
     /// # Errors
     /// When the kept repository cannot be read.
     pub fn descends(&self, old: &str, new: &str) -> Result<bool, Problem> {
-        let (old, new) = (self.id(old)?, self.id(new)?);
+        let (old, new) = (Self::id(old)?, Self::id(new)?);
         if old == new {
             return Ok(true);
         }
@@ -164,7 +165,7 @@ impl Git {
     /// # Errors
     /// Everything under the path that cannot be read as a file, or the reason why nothing can.
     pub fn snapshot(&self, commit: &str) -> Result<Snapshot, Vec<Problem>> {
-        let id = self.id(commit).map_err(|problem| vec![problem])?;
+        let id = Self::id(commit).map_err(|problem| vec![problem])?;
         let repository = self.open().map_err(|problem| vec![problem])?;
         let revision = self.kept(id).ok_or_else(|| vec![unavailable(format!("commit {commit} is not fetched"))])?;
         match tree::read(&repository, id, &self.path, &self.exclude, &self.limits) {
@@ -184,6 +185,20 @@ impl Git {
             }
             Address::Server { .. } => None,
         }
+    }
+
+    fn fetch_into(&self, fresh: bool) -> Result<(), Problem> {
+        let plan = Arc::clone(&self.plan);
+        self.converse("fetch from", move |end, refusal| {
+            if fresh { plan.fetch_afresh(end, refusal) } else { plan.fetch(&plan.cache, end, refusal) }
+        })
+    }
+
+    /// Whether the kept copy's own reference is this commit.
+    fn names(&self, id: Oid) -> bool {
+        Repository::open_bare(&self.plan.cache)
+            .and_then(|repository| repository.refname_to_id(KEPT))
+            .is_ok_and(|named| named == id)
     }
 
     fn converse<T: Send + 'static>(
@@ -217,7 +232,7 @@ impl Git {
         unavailable(format!("failed to {operation} `{address}`: {}", plain(error.message()))).with_help(help(&error))
     }
 
-    fn id(&self, commit: &str) -> Result<Oid, Problem> {
+    fn id(commit: &str) -> Result<Oid, Problem> {
         // Abbreviated hashes parse too, and would name another object.
         match Oid::from_str(commit) {
             Ok(id) if commit.len() == 40 => Ok(id),

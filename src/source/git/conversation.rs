@@ -12,7 +12,7 @@ use crate::source::address::Address;
 use crate::source::auth::{Meeting, Refusal, callbacks};
 
 /// The one reference that is kept.
-const KEPT: &str = "refs/sealgate/head";
+pub(super) const KEPT: &str = "refs/sealgate/head";
 /// What a conversation with the server needs, on whatever thread.
 #[derive(Debug)]
 pub(super) struct Plan {
