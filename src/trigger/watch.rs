@@ -152,14 +152,14 @@ mod tests {
         let file = dir.path().join("policy.yaml");
         fs::write(&file, "1").unwrap();
         let (sender, mut receiver) = channel();
-        let _watch = watch(&file_places(&[file.clone()]), Trigger::PolicyChanged, &sender).unwrap();
+        let _watch = watch(&file_places(std::slice::from_ref(&file)), Trigger::PolicyChanged, &sender).unwrap();
         let replace = |text: &str| {
             let other = dir.path().join("other");
             fs::write(&other, text).unwrap();
             fs::rename(other, &file).unwrap();
         };
         let steps: [&dyn Fn(); 4] = [&|| fs::write(&file, "2").unwrap(), &|| replace("3"), &|| replace("4"), &|| {
-            fs::remove_file(&file).unwrap()
+            fs::remove_file(&file).unwrap();
         }];
         for step in steps {
             step();
@@ -181,7 +181,7 @@ mod tests {
         let file = dir.path().join("policy.yaml");
         symlink("..data/policy.yaml", &file).unwrap();
         let (sender, mut receiver) = channel();
-        let _watch = watch(&file_places(&[file.clone()]), Trigger::PolicyChanged, &sender).unwrap();
+        let _watch = watch(&file_places(std::slice::from_ref(&file)), Trigger::PolicyChanged, &sender).unwrap();
         for revision in 2..6 {
             swap(revision);
             heard(&mut receiver).await;
