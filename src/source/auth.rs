@@ -1,7 +1,8 @@
 //! What a Git server is shown and what it must show: credentials, TLS certificates, host keys.
 //!
 //! Secrets are read from their files at each use, overwritten afterwards and never logged. They are answered once, and
-//! only to the configured scheme, host and port.
+//! only to the configured scheme, host and port. (A server that was given them and then sends us on to another port of
+//! its own host keeps them: libgit2 asks no second time.)
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,7 +14,7 @@ use git2::cert::Cert;
 use git2::{CertificateCheckStatus, Cred, CredentialType, RemoteCallbacks};
 use zeroize::Zeroizing;
 
-use super::address::{Origin, Scheme};
+use super::address::{Address, Origin, Scheme};
 use super::git::Auth;
 use super::{known_hosts, tls};
 
@@ -72,6 +73,46 @@ impl Refusal {
     fn note(&self, said: Said) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
     }
+}
+
+/// How a server is met; every option that it could not use is an error.
+pub(super) fn meeting(address: &Address, mut auth: Auth) -> Result<Option<Meeting>, String> {
+    let Address::Server { origin, user, url: _ } = address else {
+        if auth == Auth::default() {
+            return Ok(None);
+        }
+        return Err("a local repository needs no `auth`".to_owned());
+    };
+    let user = match (user, auth.username.take()) {
+        (Some(written), Some(named)) if *written != named => {
+            return Err(format!("the URL names the user `{written}`, `auth.username` names `{named}`"));
+        }
+        (written, named) => named.or_else(|| written.clone()),
+    };
+    let Auth { username: _, password_file, ca_file, ssh_key_file, known_hosts_file } = &auth;
+    match origin.scheme {
+        Scheme::Ssh if password_file.is_some() || ca_file.is_some() => {
+            return Err(
+                "`passwordFile` and `caFile` are not for ssh://: use `sshKeyFile` and `knownHostsFile`".to_owned()
+            );
+        }
+        Scheme::Ssh if ssh_key_file.is_none() || known_hosts_file.is_none() => {
+            return Err("ssh:// needs `auth.sshKeyFile` and `auth.knownHostsFile`".to_owned());
+        }
+        Scheme::Http | Scheme::Https if ssh_key_file.is_some() || known_hosts_file.is_some() => {
+            return Err("`sshKeyFile` and `knownHostsFile` are for ssh:// only".to_owned());
+        }
+        Scheme::Http | Scheme::Https if password_file.is_some() && user.is_none() => {
+            return Err("`auth.passwordFile` needs `auth.username`".to_owned());
+        }
+        Scheme::Http if ca_file.is_some() => return Err("`caFile` is for https:// only".to_owned()),
+        Scheme::Http | Scheme::Https | Scheme::Ssh => {}
+    }
+    let loopback = matches!(origin.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+    if origin.scheme == Scheme::Http && password_file.is_some() && !loopback {
+        tracing::warn!(host = %origin.host, "the password of this Git source goes over plain HTTP: use https://");
+    }
+    Ok(Some(Meeting { origin: origin.clone(), user, auth }))
 }
 
 /// Callbacks for one conversation: they end it at `end` or beyond `most` bytes.

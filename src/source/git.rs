@@ -3,25 +3,27 @@
 //! One kept bare repository a source; the server is asked for its head (`ls-remote`) and fetched from only when told
 //! to. Everything here blocks. What is read comes from the object database alone; there is no work tree.
 
-use std::fs;
+mod conversation;
+mod kept;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, ErrorClass, ErrorCode as GitCode, FetchOptions, Oid, RemoteRedirect, Repository};
+use git2::{ErrorClass, ErrorCode as GitCode, Oid, Repository};
 
-use super::address::{Address, Scheme};
-use super::auth::{About, Meeting, Refusal, callbacks};
+use super::address::Address;
+use super::auth::{About, Refusal, meeting};
 use super::exclude::Exclude;
+use conversation::{Failure, KEPT, Plan};
+
 use super::worker::{Unfinished, Worker};
 use super::{Limits, timeouts, tree};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::{Revision, Snapshot};
 
-/// The one reference that is kept.
-const KEPT: &str = "refs/sealgate/head";
 /// From so many packs on the repository is fetched afresh: libgit2 never packs them together.
 const MAX_PACKS: usize = 256;
 /// Most characters of a message from libgit2 or the server.
@@ -78,18 +80,6 @@ pub struct Git {
     damaged: AtomicBool,
 }
 
-/// What a conversation with the server needs, on whatever thread.
-#[derive(Debug)]
-struct Plan {
-    address: Address,
-    /// As libgit2 takes it.
-    url: String,
-    meeting: Option<Meeting>,
-    branch: String,
-    cache: PathBuf,
-    received_bytes: usize,
-}
-
 impl Git {
     /// A source; nobody is asked yet.
     ///
@@ -135,19 +125,21 @@ impl Git {
     /// # Errors
     /// `source-unavailable` when it cannot be fetched, or is not in the branch any more.
     pub fn fetch(&mut self, commit: &str) -> Result<Revision, Problem> {
-        let id = self.id(commit)?;
+        let id = Self::id(commit)?;
         let damaged = self.damaged.load(Ordering::Acquire);
         if !damaged && let Some(revision) = self.kept(id) {
             return Ok(revision);
         }
-        let plan = Arc::clone(&self.plan);
-        let fresh = damaged || packs(&self.plan.cache) >= MAX_PACKS || Repository::open_bare(&self.plan.cache).is_err();
-        self.converse("fetch from", move |end, refusal| {
-            if fresh { plan.fetch_afresh(end, refusal) } else { plan.fetch(&plan.cache, end, refusal) }
-        })?;
+        let fresh =
+            damaged || kept::packs(&self.plan.cache) >= MAX_PACKS || Repository::open_bare(&self.plan.cache).is_err();
+        self.fetch_into(fresh)?;
+        if !fresh && self.kept(id).is_none() && self.names(id) {
+            // The copy names the commit and cannot read it: it is damaged, and fetching into it mends nothing.
+            self.fetch_into(true)?;
+        }
         self.damaged.store(false, Ordering::Release);
         self.kept(id).ok_or_else(|| {
-            self.unavailable(format!("the branch does not hold commit {commit} any more"))
+            unavailable(format!("the branch does not hold commit {commit} any more"))
                 .with_help("the branch moved on meanwhile; its head is asked for again")
         })
     }
@@ -157,7 +149,7 @@ impl Git {
     /// # Errors
     /// When the kept repository cannot be read.
     pub fn descends(&self, old: &str, new: &str) -> Result<bool, Problem> {
-        let (old, new) = (self.id(old)?, self.id(new)?);
+        let (old, new) = (Self::id(old)?, Self::id(new)?);
         if old == new {
             return Ok(true);
         }
@@ -173,10 +165,9 @@ impl Git {
     /// # Errors
     /// Everything under the path that cannot be read as a file, or the reason why nothing can.
     pub fn snapshot(&self, commit: &str) -> Result<Snapshot, Vec<Problem>> {
-        let id = self.id(commit).map_err(|problem| vec![problem])?;
+        let id = Self::id(commit).map_err(|problem| vec![problem])?;
         let repository = self.open().map_err(|problem| vec![problem])?;
-        let revision =
-            self.kept(id).ok_or_else(|| vec![self.unavailable(format!("commit {commit} is not fetched"))])?;
+        let revision = self.kept(id).ok_or_else(|| vec![unavailable(format!("commit {commit} is not fetched"))])?;
         match tree::read(&repository, id, &self.path, &self.exclude, &self.limits) {
             Ok(files) => Ok(Snapshot { revision, files }),
             Err(tree::Unread::Problems(problems)) => Err(problems),
@@ -196,6 +187,20 @@ impl Git {
         }
     }
 
+    fn fetch_into(&self, fresh: bool) -> Result<(), Problem> {
+        let plan = Arc::clone(&self.plan);
+        self.converse("fetch from", move |end, refusal| {
+            if fresh { plan.fetch_afresh(end, refusal) } else { plan.fetch(&plan.cache, end, refusal) }
+        })
+    }
+
+    /// Whether the kept copy's own reference is this commit.
+    fn names(&self, id: Oid) -> bool {
+        Repository::open_bare(&self.plan.cache)
+            .and_then(|repository| repository.refname_to_id(KEPT))
+            .is_ok_and(|named| named == id)
+    }
+
     fn converse<T: Send + 'static>(
         &self,
         operation: &str,
@@ -206,9 +211,10 @@ impl Git {
         match self.worker.within(self.timeout, move |end| work(end, &theirs)) {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(failure)) => Err(self.explain(operation, failure, &refusal)),
-            Err(unfinished @ (Unfinished::TimedOut(_) | Unfinished::Busy | Unfinished::Died)) => Err(self
-                .unavailable(format!("failed to {operation} `{}`: {unfinished}", self.plan.address))
-                .with_help("check the server and the network between; it is asked again")),
+            Err(unfinished @ (Unfinished::TimedOut(_) | Unfinished::Busy | Unfinished::Died)) => {
+                Err(unavailable(format!("failed to {operation} `{}`: {unfinished}", self.plan.address))
+                    .with_help("check the server and the network between; it is asked again"))
+            }
         }
     }
 
@@ -221,19 +227,16 @@ impl Git {
         if let Some(said) = refusal.take()
             && (said.about == About::Ours || error.class() == ErrorClass::Ssl)
         {
-            return self
-                .unavailable(format!("failed to {operation} `{address}`: {}", said.message))
-                .with_help(said.help);
+            return unavailable(format!("failed to {operation} `{address}`: {}", said.message)).with_help(said.help);
         }
-        self.unavailable(format!("failed to {operation} `{address}`: {}", plain(error.message())))
-            .with_help(help(&error))
+        unavailable(format!("failed to {operation} `{address}`: {}", plain(error.message()))).with_help(help(&error))
     }
 
-    fn id(&self, commit: &str) -> Result<Oid, Problem> {
+    fn id(commit: &str) -> Result<Oid, Problem> {
         // Abbreviated hashes parse too, and would name another object.
         match Oid::from_str(commit) {
             Ok(id) if commit.len() == 40 => Ok(id),
-            Ok(_) | Err(_) => Err(self.unavailable(format!("`{}` is no full commit hash", plain(commit)))),
+            Ok(_) | Err(_) => Err(unavailable(format!("`{}` is no full commit hash", plain(commit)))),
         }
     }
 
@@ -251,121 +254,9 @@ impl Git {
     fn damage(&self, operation: &str, error: &git2::Error) -> Problem {
         self.damaged.store(true, Ordering::Release);
         let message = plain(error.message());
-        self.unavailable(format!("failed to {operation} the kept copy of `{}`: {message}", self.plan.address))
+        unavailable(format!("failed to {operation} the kept copy of `{}`: {message}", self.plan.address))
             .with_help("it is fetched afresh")
     }
-
-    fn unavailable(&self, message: String) -> Problem {
-        Problem::new(ErrorCode::SourceUnavailable, message)
-    }
-}
-
-/// Why a conversation failed.
-enum Failure {
-    Git(git2::Error),
-    Told(Problem),
-}
-
-impl From<git2::Error> for Failure {
-    fn from(error: git2::Error) -> Self {
-        Self::Git(error)
-    }
-}
-
-impl Plan {
-    fn head(&self, end: Instant, refusal: &Refusal) -> Result<String, Failure> {
-        let repository = match Repository::open_bare(&self.cache) {
-            Ok(repository) => repository,
-            Err(_) => create(&self.cache)?,
-        };
-        let mut remote = repository.remote_anonymous(&self.url)?;
-        let callbacks = callbacks(self.meeting.as_ref(), refusal, end, self.received_bytes);
-        let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), None)?;
-        let heads = connection.list()?;
-        if let Some(head) = heads.iter().find(|head| head.name() == self.branch) {
-            return Ok(head.oid().to_string());
-        }
-        let branches: Vec<String> =
-            heads.iter().filter_map(|head| head.name().strip_prefix("refs/heads/")).take(10).map(plain).collect();
-        Err(Failure::Told(self.no_branch(&branches)))
-    }
-
-    fn no_branch(&self, branches: &[String]) -> Problem {
-        let branch = self.branch.strip_prefix("refs/heads/").unwrap_or(&self.branch);
-        let help = match branches {
-            [] => "the repository has no branch at all: push one".to_owned(),
-            _ => format!("set `branch` to one of those that it has: {}", branches.join(", ")),
-        };
-        let message = format!("`{}` has no branch `{branch}`", self.address);
-        Problem::new(ErrorCode::SourceUnavailable, message).with_help(help)
-    }
-
-    fn fetch(&self, cache: &Path, end: Instant, refusal: &Refusal) -> Result<(), Failure> {
-        let repository = Repository::open_bare(cache)?;
-        sweep(cache);
-        let mut remote = repository.remote_anonymous(&self.url)?;
-        let mut options = FetchOptions::new();
-        options
-            .remote_callbacks(callbacks(self.meeting.as_ref(), refusal, end, self.received_bytes))
-            .follow_redirects(RemoteRedirect::None)
-            .download_tags(AutotagOption::None)
-            .update_fetchhead(false);
-        let refspec = format!("+{}:{KEPT}", self.branch);
-        remote.fetch(&[refspec], Some(&mut options), None)?;
-        Ok(())
-    }
-
-    /// Fetches into a new repository beside the kept one and puts it in its place; the old one stays until then.
-    fn fetch_afresh(&self, end: Instant, refusal: &Refusal) -> Result<(), Failure> {
-        let fresh = beside(&self.cache, "new");
-        let old = beside(&self.cache, "old");
-        remove(&fresh)?;
-        create(&fresh)?;
-        self.fetch(&fresh, end, refusal)?;
-        remove(&old)?;
-        if self.cache.exists() {
-            rename(&self.cache, &old)?;
-        }
-        rename(&fresh, &self.cache)?;
-        remove(&old)?;
-        Ok(())
-    }
-}
-
-/// How a server is met; every option that it could not use is an error.
-fn meeting(address: &Address, mut auth: Auth) -> Result<Option<Meeting>, String> {
-    let Address::Server { origin, user, url: _ } = address else {
-        if auth == Auth::default() {
-            return Ok(None);
-        }
-        return Err("a local repository needs no `auth`".to_owned());
-    };
-    let user = match (user, auth.username.take()) {
-        (Some(written), Some(named)) if *written != named => {
-            return Err(format!("the URL names the user `{written}`, `auth.username` names `{named}`"));
-        }
-        (written, named) => named.or_else(|| written.clone()),
-    };
-    let Auth { username: _, password_file, ca_file, ssh_key_file, known_hosts_file } = &auth;
-    match origin.scheme {
-        Scheme::Ssh if password_file.is_some() || ca_file.is_some() => {
-            return Err(
-                "`passwordFile` and `caFile` are not for ssh://: use `sshKeyFile` and `knownHostsFile`".to_owned()
-            );
-        }
-        Scheme::Ssh if ssh_key_file.is_none() || known_hosts_file.is_none() => {
-            return Err("ssh:// needs `auth.sshKeyFile` and `auth.knownHostsFile`".to_owned());
-        }
-        Scheme::Http | Scheme::Https if ssh_key_file.is_some() || known_hosts_file.is_some() => {
-            return Err("`sshKeyFile` and `knownHostsFile` are for ssh:// only".to_owned());
-        }
-        Scheme::Http | Scheme::Https if password_file.is_some() && user.is_none() => {
-            return Err("`auth.passwordFile` needs `auth.username`".to_owned());
-        }
-        Scheme::Http if ca_file.is_some() => return Err("`caFile` is for https:// only".to_owned()),
-        Scheme::Http | Scheme::Https | Scheme::Ssh => {}
-    }
-    Ok(Some(Meeting { origin: origin.clone(), user, auth }))
 }
 
 fn absolute(path: &Path) -> io::Result<String> {
@@ -373,73 +264,13 @@ fn absolute(path: &Path) -> io::Result<String> {
     path.to_str().map(str::to_owned).ok_or_else(|| io::Error::other("the path is not UTF-8"))
 }
 
-/// A new bare repository, in which redirects are off: listing heads takes that from nowhere else.
-fn create(at: &Path) -> Result<Repository, git2::Error> {
-    remove(at)?;
-    let mut options = git2::RepositoryInitOptions::new();
-    options.bare(true).mkpath(true).external_template(false);
-    let repository = Repository::init_opts(at, &options)?;
-    repository.config()?.set_str("http.followRedirects", "false")?;
-    Ok(repository)
-}
-
-/// A sibling of the kept repository.
-fn beside(cache: &Path, suffix: &str) -> PathBuf {
-    let mut name = cache.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Removes a kept repository, whole or damaged, and nothing else that a wrong path could name.
-fn remove(folder: &Path) -> Result<(), git2::Error> {
-    let foreign =
-        fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) && !folder.join("objects").is_dir();
-    if foreign {
-        return Err(git2::Error::from_str(&format!("`{}` is in use for something else", folder.display())));
-    }
-    match fs::remove_dir_all(folder) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(git2::Error::from_str(&format!("failed to remove `{}`: {error}", folder.display()))),
-    }
-}
-
-fn rename(from: &Path, to: &Path) -> Result<(), git2::Error> {
-    fs::rename(from, to)
-        .map_err(|error| git2::Error::from_str(&format!("failed to rename `{}`: {error}", from.display())))
-}
-
-/// How many packs a repository has.
-fn packs(cache: &Path) -> usize {
-    let Ok(entries) = fs::read_dir(cache.join("objects/pack")) else { return 0 };
-    entries
-        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "pack")))
-        .count()
-}
-
-/// Removes what a fetch that was cut off left behind, once it is old enough to belong to none that still runs.
-fn sweep(cache: &Path) {
-    const OLD: Duration = Duration::from_hours(1);
-    let Ok(entries) = fs::read_dir(cache.join("objects/pack")) else { return };
-    for entry in entries.flatten() {
-        let partial = entry.file_name().to_string_lossy().contains("_git2_");
-        let old = entry
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > OLD));
-        if partial
-            && old
-            && let Err(error) = fs::remove_file(entry.path())
-        {
-            tracing::warn!(path = %entry.path().display(), %error, "failed to remove a partial pack");
-        }
-    }
-}
-
 /// A message of libgit2, a server or a user, on one line and not endless.
 fn plain(message: &str) -> String {
     message.trim().chars().take(MAX_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn unavailable(message: String) -> Problem {
+    Problem::new(ErrorCode::SourceUnavailable, message)
 }
 
 fn help(error: &git2::Error) -> &'static str {

@@ -144,7 +144,8 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// What is left of `text` after `run`, in which `?` is any character.
 fn strip<'a>(text: &'a str, run: &str) -> Option<&'a str> {
     let mut chars = text.chars();
-    run.chars().all(|wanted| chars.next().is_some_and(|found| wanted == '?' || wanted == found)).then(|| chars.as_str())
+    let matches = run.chars().all(|wanted| chars.next().is_some_and(|found| wanted == '?' || wanted == found));
+    if matches { Some(chars.as_str()) } else { None }
 }
 
 #[cfg(test)]

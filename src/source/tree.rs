@@ -92,16 +92,11 @@ impl<'a> Walk<'a> {
             let entry = tree.get_name_bytes(part.as_bytes()).map(|entry| (entry.filemode_raw() & KIND, entry.id()));
             tree = match entry {
                 Some((FOLDER, id)) => self.tree(id, self.path)?,
-                Some(_) => return Err(self.nothing(format!("`{}` is no folder", self.path))),
-                None => return Err(self.nothing(format!("there is no folder `{}`", self.path))),
+                Some(_) => return Err(nothing(format!("`{}` is no folder", self.path))),
+                None => return Err(nothing(format!("there is no folder `{}`", self.path))),
             };
         }
         Ok(tree)
-    }
-
-    fn nothing(&self, message: String) -> Unread {
-        let problem = Problem::new(ErrorCode::SourceUnavailable, message);
-        Unread::Problems(vec![problem.with_help("check the source's `path`; nothing is removed because of this")])
     }
 
     fn tree(&self, id: Oid, named: &str) -> Result<Tree<'a>, Unread> {
@@ -212,7 +207,7 @@ impl<'a> Walk<'a> {
         }
         if self.files.is_empty() {
             let path = if self.path.is_empty() { "the repository" } else { self.path };
-            return Err(self.nothing(format!("commit {commit} has no YAML or JSON file under `{path}`")));
+            return Err(nothing(format!("commit {commit} has no YAML or JSON file under `{path}`")));
         }
         Ok(self.files)
     }
@@ -235,6 +230,11 @@ fn join(parent: &str, name: &str) -> String {
 /// A path whose last part may hold anything, for a reader.
 fn shown(parent: &str, name: &[u8]) -> String {
     join(parent, &String::from_utf8_lossy(name).escape_debug().to_string())
+}
+
+fn nothing(message: String) -> Unread {
+    let problem = Problem::new(ErrorCode::SourceUnavailable, message);
+    Unread::Problems(vec![problem.with_help("check the source's `path`; nothing is removed because of this")])
 }
 
 fn limit(message: String) -> Problem {

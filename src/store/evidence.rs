@@ -100,19 +100,15 @@ impl Shelf {
                 return None;
             }
         };
-        match record::decode(&bytes).filter(|kept| kept.image.repository == *repository && kept.image.digest == *digest)
-        {
-            Some(kept) => {
-                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                touch(&path);
-                self.note(path, length);
-                Some(kept)
-            }
-            None => {
-                self.discard(&path, "its contents do not have the digests that they claim");
-                None
-            }
-        }
+        let kept = record::decode(&bytes);
+        let Some(kept) = kept.filter(|kept| kept.image.repository == *repository && kept.image.digest == *digest)
+        else {
+            self.discard(&path, "its contents do not have the digests that they claim");
+            return None;
+        };
+        touch(&path);
+        self.note(path, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Some(kept)
     }
 
     /// A damaged entry is absent: it will be fetched again.
@@ -153,8 +149,8 @@ impl Store {
         if evidence.iter().any(|answer| !answer.faults.is_empty()) {
             return Ok(());
         }
-        let mut shelf = self.shelf();
-        shelf.save(image, evidence).map_err(|error| super::unwritten(&shelf.dir, &error))
+        let mut held = self.shelf();
+        held.save(image, evidence).map_err(|error| super::unwritten(&held.dir, &error))
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {

@@ -201,7 +201,7 @@ fn the_least_recently_used_evidence_goes_first() {
     let bytes: u64 =
         fs::read_dir(dir.path().join("evidence")).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes <= 20_000, "{bytes}");
-    store.keep_evidence(&image("huge"), &evidence(&image("huge"), &[7; 30_000])).unwrap();
+    store.keep_evidence(&image("huge"), &evidence(&image("huge"), &vec![7; 30_000])).unwrap();
     assert!(!get(&image("huge")) && get(&images[7]));
 }
 

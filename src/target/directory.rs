@@ -102,7 +102,11 @@ impl Target for Directory {
         let (before, folder) = self.work(move |layout| disk::survey(layout, &wanted)).await?;
         let outcomes = outcomes(&before.files, &files);
         if before.whole && before.folder.as_ref() == Some(&folder.name) {
-            self.work(move |layout| Ok(disk::sweep(layout, &folder.name, None))).await?;
+            self.work(move |layout| {
+                disk::sweep(layout, &folder.name, None);
+                Ok(())
+            })
+            .await?;
             return Ok(outcomes);
         }
         if !folder.ready {

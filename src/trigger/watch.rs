@@ -1,6 +1,6 @@
 //! Folders that are watched for changes.
 //!
-//! The folder is watched, never a file in it: editors and mounted ConfigMaps put another file, or a link, in a file's
+//! The folder is watched, never a file in it: editors and mounted `ConfigMap`s put another file, or a link, in a file's
 //! place, and a watch on the file goes deaf. What changed is for the listener to find out, by content.
 
 use std::collections::BTreeSet;
@@ -94,8 +94,8 @@ pub fn watch(places: &[Place], trigger: Trigger, sender: &Sender) -> Option<Watc
             return None;
         }
     };
-    let watched = places.iter().filter(|place| add(&mut watcher, place)).count();
-    if watched == 0 {
+    let added = places.iter().filter(|place| add(&mut watcher, place)).count();
+    if added == 0 {
         return None;
     }
     let gathering = tokio::spawn(gather(news, trigger, sender.clone()));
@@ -152,14 +152,14 @@ mod tests {
         let file = dir.path().join("policy.yaml");
         fs::write(&file, "1").unwrap();
         let (sender, mut receiver) = channel();
-        let _watch = watch(&file_places(&[file.clone()]), Trigger::PolicyChanged, &sender).unwrap();
+        let _watch = watch(&file_places(std::slice::from_ref(&file)), Trigger::PolicyChanged, &sender).unwrap();
         let replace = |text: &str| {
             let other = dir.path().join("other");
             fs::write(&other, text).unwrap();
             fs::rename(other, &file).unwrap();
         };
         let steps: [&dyn Fn(); 4] = [&|| fs::write(&file, "2").unwrap(), &|| replace("3"), &|| replace("4"), &|| {
-            fs::remove_file(&file).unwrap()
+            fs::remove_file(&file).unwrap();
         }];
         for step in steps {
             step();
@@ -181,7 +181,7 @@ mod tests {
         let file = dir.path().join("policy.yaml");
         symlink("..data/policy.yaml", &file).unwrap();
         let (sender, mut receiver) = channel();
-        let _watch = watch(&file_places(&[file.clone()]), Trigger::PolicyChanged, &sender).unwrap();
+        let _watch = watch(&file_places(std::slice::from_ref(&file)), Trigger::PolicyChanged, &sender).unwrap();
         for revision in 2..6 {
             swap(revision);
             heard(&mut receiver).await;

@@ -53,9 +53,12 @@ impl World {
     }
 
     fn git_within(&self, url: String, auth: Auth, timeout: Duration) -> Git {
+        self.git_with(url, auth, timeout, Limits::default())
+    }
+
+    fn git_with(&self, url: String, auth: Auth, timeout: Duration, limits: Limits) -> Git {
         let cache = self.dir.path().join("cache");
         let (branch, path, exclude) = ("main".to_owned(), String::new(), Vec::new());
-        let limits = Limits::default();
         Git::new(GitOptions { url, branch, path, exclude, auth, allow_rewrite: false, limits, timeout, cache }).unwrap()
     }
 
@@ -167,6 +170,47 @@ fn a_server_that_stalls_is_left_and_the_next_try_works() {
     }
     let server = GitHttp::start(world.dir.path(), Options::default());
     world.reads(&mut world.git(server.url("a.git"), Auth::default()));
+}
+
+#[test]
+fn a_damaged_byte_never_changes_what_is_read() {
+    let mut world = World::new();
+    world.push("image: two");
+    let mut refused = 0;
+    // From the end: messages, the pack's checksum, its objects.
+    for at in (0..250).step_by(12) {
+        let server = GitHttp::start(world.dir.path(), Options { corrupt: Some(at), ..Options::default() });
+        let mut git = world.git(server.url("a.git"), Auth::default());
+        assert_eq!(git.head().unwrap(), world.commit);
+        match git.fetch(&world.commit) {
+            Ok(_) => {
+                assert_eq!(&*git.snapshot(&world.commit).unwrap().files[0].bytes, b"image: two", "{at}");
+                fs::remove_dir_all(world.dir.path().join("cache")).unwrap();
+            }
+            Err(problem) => {
+                assert_eq!(problem.code, ErrorCode::SourceUnavailable, "{at}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 10, "{refused}");
+    let server = GitHttp::start(world.dir.path(), Options::default());
+    world.reads(&mut world.git(server.url("a.git"), Auth::default()));
+}
+
+#[test]
+fn a_server_that_sends_more_than_the_bound_is_left() {
+    let mut world = World::new();
+    let mut text = String::new();
+    // Not compressible to nothing.
+    (0_u32..40_000).for_each(|number| text.push_str(&number.wrapping_mul(2_654_435_761).to_string()));
+    world.push(&text);
+    let server = GitHttp::start(world.dir.path(), Options::default());
+    let limits = Limits { received_bytes: 10_000, ..Limits::default() };
+    let mut git = world.git_with(server.url("a.git"), Auth::default(), Duration::from_secs(60), limits);
+    let problem = git.fetch(&world.commit).unwrap_err();
+    assert_eq!(problem.code, ErrorCode::SourceUnavailable);
+    assert!(problem.message.contains("10000 bytes"), "{problem}");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Options {
     pub redirect: Option<String>,
     /// Sends so many bytes of each answer and then nothing more, the connection held open.
     pub stall_after: Option<usize>,
+    /// Flips the byte at this place, counted from the end, of each pack that it sends.
+    pub corrupt: Option<usize>,
 }
 
 /// What a client sent.
@@ -221,7 +223,14 @@ impl Server {
         let output = child.wait_with_output().unwrap();
         // A backend that needs no more of the body closes its end.
         let _closed = writer.join().unwrap();
-        http(&output.stdout)
+        let mut answer = output.stdout;
+        if let Some(at) = self.options.corrupt
+            && request.method == "POST"
+        {
+            let at = answer.len().saturating_sub(at + 1);
+            answer[at] ^= 0x10;
+        }
+        http(&answer)
     }
 }
 
