@@ -83,7 +83,8 @@ impl Inventory {
         let mut bodies = vec![String::new()];
         for (id, entry) in &self.entries {
             let line = line(id, entry);
-            let full = bodies.last().is_some_and(|body| !body.is_empty() && body.len().saturating_add(line.len()) > MAX_PART);
+            let full =
+                bodies.last().is_some_and(|body| !body.is_empty() && body.len().saturating_add(line.len()) > MAX_PART);
             if full {
                 bodies.push(String::new());
             }
@@ -95,10 +96,14 @@ impl Inventory {
             return Err(self.entries.len());
         }
         let count = bodies.len();
-        Ok(bodies.into_iter().enumerate().map(|(index, body)| self.part(index, count, body, gate_label, namespace)).collect())
+        Ok(bodies
+            .iter()
+            .enumerate()
+            .map(|(index, body)| self.part(index, count, body, gate_label, namespace))
+            .collect())
     }
 
-    fn part(&self, index: usize, count: usize, entries: String, gate_label: &str, namespace: &str) -> Value {
+    fn part(&self, index: usize, count: usize, entries: &str, gate_label: &str, namespace: &str) -> Value {
         json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -166,7 +171,7 @@ pub(super) fn gate_label(gate: &str) -> String {
     if good {
         return gate.to_owned();
     }
-    let kept: String = gate.to_ascii_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).take(20).collect();
+    let kept: String = gate.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(20).collect();
     let hash: String = Digest::of(gate.as_bytes()).hex().chars().take(16).collect();
     format!("gate-{kept}-{hash}")
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::Kubernetes;
 use super::fault::{Fault, Kind};
 use super::inventory::{Entry, Inventory, owner_of};
 use super::kinds::{Kinds, get_metadata, path, versions};
@@ -16,7 +17,6 @@ use super::run::{GoOn, Run};
 use super::trouble;
 use super::window::Window;
 use super::writing::delete_request;
-use super::Kubernetes;
 use crate::outcome::{Action, Outcome};
 
 /// The annotation by which an object in the cluster keeps itself from being deleted.
@@ -38,9 +38,9 @@ impl Run<'_> {
     /// Deletes what left the release, in reverse order. Answers with what stays in the inventory beside the release.
     pub(super) async fn prune(&mut self) -> Inventory {
         let mut left: BTreeMap<Id, Entry> = self.prepared.old.entries.clone();
-        self.prepared.items.iter().for_each(|item| {
+        for item in &self.prepared.items {
             left.remove(&item.id);
-        });
+        }
         if !self.target.options.prune || self.prepared.items.is_empty() {
             return Inventory { entries: left, ..Inventory::default() };
         }
