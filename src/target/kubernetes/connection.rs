@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, RETRY_AFTER};
+use http::header::{ACCEPT, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
@@ -67,6 +67,7 @@ impl Connection {
         config.write_timeout = Some(READ_TIMEOUT);
         // Otherwise the time that a pooled connection was idle counts against the next request's.
         config.reset_reader_on_write = true;
+        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("sealgate/", env!("CARGO_PKG_VERSION")))));
         // LIB-18: fifteen tries, and waits as long as the server likes.
         config.default_retry = false;
         let client = kube::Client::try_from(config)

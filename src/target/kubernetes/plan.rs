@@ -243,6 +243,11 @@ fn item(object: &ReleaseObject, gate_label: &str) -> Result<Item, Refusal> {
     })
 }
 
+/// Whether an object of such a name can be asked for.
+pub(super) fn is_addressable(id: &Id, version: &str) -> bool {
+    check_path(&id.group, version, &id.name, id.namespace.as_deref()).is_ok()
+}
+
 /// What stands in a request's path is checked letter by letter: a name must not name another resource.
 fn check_path(group: &str, version: &str, name: &str, namespace: Option<&str>) -> Result<(), Refusal> {
     let lower =
