@@ -21,6 +21,7 @@ mod plan;
 mod prepare;
 mod prune;
 mod run;
+mod takeover;
 mod trial;
 mod trouble;
 mod window;
@@ -48,7 +49,7 @@ use crate::reason::{ErrorCode, Problem};
 use crate::target::{Target, TargetError};
 
 /// A dry run that is older than this is made again before its release is applied.
-const FRESH: Duration = Duration::from_secs(120);
+const FRESH: Duration = Duration::from_mins(2);
 
 /// How a gate uses a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +104,9 @@ impl Kubernetes {
         for namespace in options.namespace.iter().chain([&options.inventory_namespace]) {
             if !plan::is_namespace(namespace) {
                 let message = format!("{namespace:?} cannot be the name of a namespace");
-                return Err(Problem::new(ErrorCode::ConfigInvalid, message)
-                    .with_help("use lower-case letters, digits and `-`"));
+                return Err(
+                    Problem::new(ErrorCode::ConfigInvalid, message).with_help("use lower-case letters, digits and `-`")
+                );
             }
         }
         let connection = Connection::open(&options.cluster).await?;

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, RETRY_AFTER};
+use http::header::{ACCEPT, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
@@ -31,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server may be silent for this long.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request, its answer included, may take this long.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// An answer is an object of at most some 3 MiB with its managed fields, or a list of kinds.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// How often one request is tried.
@@ -67,6 +67,7 @@ impl Connection {
         config.write_timeout = Some(READ_TIMEOUT);
         // Otherwise the time that a pooled connection was idle counts against the next request's.
         config.reset_reader_on_write = true;
+        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("sealgate/", env!("CARGO_PKG_VERSION")))));
         // LIB-18: fifteen tries, and waits as long as the server likes.
         config.default_retry = false;
         let client = kube::Client::try_from(config)
@@ -121,7 +122,7 @@ impl Connection {
         let body = Limited::new(response.into_body(), MAX_ANSWER)
             .collect()
             .await
-            .map_err(|error| Fault::unreachable(format!("the answer broke off: {}", chain(error.as_ref()))))?
+            .map_err(|error| broken_off(code, error.as_ref()))?
             .to_bytes();
         if !(200..300).contains(&code) {
             return Err(Fault::read(code, &body, retry_after));
@@ -149,6 +150,13 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 fn retry_after<B>(response: &Response<B>) -> Option<u64> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn broken_off(code: u16, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Fault {
+    if error.is::<LengthLimitError>() {
+        return Fault::garbled(code, &format!("the answer is longer than {MAX_ANSWER} bytes"));
+    }
+    Fault::unreachable(format!("the answer broke off: {}", chain(error)))
 }
 
 fn refused(error: &kube::Error) -> Fault {
@@ -184,4 +192,88 @@ async fn config(cluster: &Cluster) -> Result<(kube::Config, Option<String>), Pro
     })?;
     let namespace = config.default_namespace.clone();
     Ok((config, Some(namespace)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use serde_json::json;
+
+    use super::*;
+    use crate::target::kubernetes::kinds::get;
+
+    /// Answers with these, the last one for ever, and counts how often it was asked.
+    async fn server(answers: Vec<(u16, String)>) -> (Connection, Arc<AtomicUsize>, tempfile::TempDir) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let router = Router::new().fallback(move || {
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            let (code, body) = answers.get(number).or(answers.last()).cloned().unwrap();
+            async move { (StatusCode::from_u16(code).unwrap(), [("retry-after", "0")], body) }
+        });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "a",
+            "clusters": [{"name": "a", "cluster": {"server": url}}],
+            "users": [{"name": "a", "user": {}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a", "namespace": "shop"}}],
+        });
+        let path = folder.path().join("config");
+        std::fs::write(&path, kubeconfig.to_string()).unwrap();
+        let connection = Connection::open(&Cluster { kubeconfig: Some(path), context: None }).await.unwrap();
+        (connection, asked, folder)
+    }
+
+    async fn check(answers: &[(u16, &str)], expected: Result<bool, Kind>, times: usize) {
+        let owned = answers.iter().map(|(code, body)| (*code, (*body).to_owned())).collect();
+        let (connection, asked, _folder) = server(owned).await;
+        let answer = connection.send(get("/x").unwrap()).await;
+        assert_eq!(answer.map(|it| it.created).map_err(|fault| fault.kind), expected, "{answers:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), times, "{answers:?}");
+    }
+
+    #[tokio::test]
+    async fn only_what_time_mends_is_tried_again() {
+        check(&[(503, ""), (429, ""), (502, "<html>"), (201, "{}")], Ok(true), 4).await;
+        check(&[(503, "")], Err(Kind::Busy), 5).await;
+        check(&[(200, "{}")], Ok(false), 1).await;
+        check(&[(200, "<html>")], Err(Kind::Garbled), 1).await;
+        check(&[(302, "")], Err(Kind::Garbled), 1).await;
+        for (code, kind) in [
+            (400, Kind::Invalid),
+            (401, Kind::Unauthorized),
+            (403, Kind::Forbidden),
+            (404, Kind::NotServed),
+            (422, Kind::Invalid),
+        ] {
+            check(&[(code, "")], Err(kind), 1).await;
+        }
+        let typed = json!({"kind": "Status", "message": "failed to create typed patch object"}).to_string();
+        check(&[(500, &typed)], Err(Kind::Invalid), 1).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_cut() {
+        let long = format!("\"{}\"", "x".repeat(MAX_ANSWER));
+        check(&[(200, &long)], Err(Kind::Garbled), 1).await;
+    }
+
+    #[tokio::test]
+    async fn the_namespace_comes_from_the_context() {
+        let (connection, ..) = server(vec![(200, "{}".to_owned())]).await;
+        assert_eq!(connection.namespace(), Some("shop"));
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_is_not_there_is_a_problem() {
+        let cluster = Cluster { kubeconfig: Some("/nonexistent/config".into()), context: None };
+        assert!(Connection::open(&cluster).await.is_err());
+    }
 }

@@ -56,7 +56,7 @@ impl Kubernetes {
     }
 
     async fn compare(&self, kinds: &Kinds, old: &Inventory, revision: &str, item: &Item) -> Result<State, Fault> {
-        let Some(resource) = self.resource(kinds, item) else { return Ok(State::Different) };
+        let Some(resource) = item.resource(kinds) else { return Ok(State::Different) };
         let path = path(&item.api_version(), resource, item.id.namespace.as_deref());
         match self.compare_at(&path, mark(old, revision, item), item).await {
             Err(fault) if fault.kind.is_of_cluster() => Err(fault),
@@ -95,9 +95,9 @@ fn content(object: &Value) -> Value {
     if let Some(fields) = object.as_object_mut() {
         fields.shift_remove("status");
         if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-            KEPT_BY_CLUSTER.iter().for_each(|field| {
-                metadata.shift_remove(*field);
-            });
+            for field in KEPT_BY_CLUSTER {
+                metadata.shift_remove(field);
+            }
         }
     }
     object

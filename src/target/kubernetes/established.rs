@@ -17,7 +17,7 @@ use super::trouble::Trouble;
 use crate::reason::{ErrorCode, Problem};
 
 /// A definition is established within a fraction of a second, unless its names are taken.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Between two questions whether a kind is served: the server's router follows a definition after a moment.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often that is asked.
@@ -59,7 +59,7 @@ impl Kubernetes {
             })?;
             missing = items
                 .iter()
-                .filter(|item| self.resource(&kinds, item).is_none())
+                .filter(|item| item.resource(&kinds).is_none())
                 .map(|item| format!("{} in {}", item.id.kind, item.api_version()))
                 .collect();
             if missing.is_empty() {

@@ -119,12 +119,9 @@ impl Kind {
         match self {
             Self::Unreachable | Self::Busy | Self::Stale => Mends::Soon,
             Self::Garbled | Self::Unauthorized | Self::Terminating | Self::Quota => Mends::Later,
-            Self::Forbidden
-            | Self::NotFound
-            | Self::NoNamespace
-            | Self::NotServed
-            | Self::Conflict
-            | Self::Invalid => Mends::Never,
+            Self::Forbidden | Self::NotFound | Self::NoNamespace | Self::NotServed | Self::Conflict | Self::Invalid => {
+                Mends::Never
+            }
         }
     }
 
@@ -172,7 +169,8 @@ impl Fault {
         };
         let details = status.details.unwrap_or_default();
         let asked = retry_after.or((details.retry_after_seconds > 0).then_some(details.retry_after_seconds));
-        let mut fault = Self::of(kind_of_status(code, &status.reason, &status.message, &details), code, &status.message);
+        let mut fault =
+            Self::of(kind_of_status(code, &status.reason, &status.message, &details), code, &status.message);
         fault.retry_after = wait(asked);
         fault.causes = details
             .causes
@@ -194,11 +192,8 @@ fn wait(seconds: Option<u64>) -> Option<Duration> {
 
 /// A server's text may hold what a manifest's author wrote: it is cut, and loses what could steer a terminal.
 fn clean(text: &str) -> String {
-    let mut short: String = text
-        .chars()
-        .take(MAX_MESSAGE)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
+    let mut short: String =
+        text.chars().take(MAX_MESSAGE).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     if text.chars().nth(MAX_MESSAGE).is_some() {
         short.push('…');
     }
@@ -258,10 +253,19 @@ mod tests {
     fn answers_are_told_apart() {
         let typed = "failed to create typed patch object (a/b; apps/v1, Kind=Deployment): .spec.x: field not declared in schema";
         let conflict = json!({"causes": [{"reason": "FieldManagerConflict", "message": "conflict with \"kubectl\"", "field": ".spec.replicas"}]});
-        let terminating = json!({"causes": [{"reason": "NamespaceTerminating", "message": "namespace x is being terminated"}]});
+        let terminating =
+            json!({"causes": [{"reason": "NamespaceTerminating", "message": "namespace x is being terminated"}]});
         let table = [
-            (404, status("NotFound", "namespaces \"x\" not found", &json!({"name": "x", "kind": "namespaces"})), Kind::NoNamespace),
-            (404, status("NotFound", "configmaps \"x\" not found", &json!({"name": "x", "kind": "configmaps"})), Kind::NotFound),
+            (
+                404,
+                status("NotFound", "namespaces \"x\" not found", &json!({"name": "x", "kind": "namespaces"})),
+                Kind::NoNamespace,
+            ),
+            (
+                404,
+                status("NotFound", "configmaps \"x\" not found", &json!({"name": "x", "kind": "configmaps"})),
+                Kind::NotFound,
+            ),
             (404, status("NotFound", "the server could not find the requested resource", &json!({})), Kind::NotServed),
             (403, status("Forbidden", "…", &terminating), Kind::Terminating),
             (403, status("Forbidden", "exceeded quota: q, requested: pods=1", &json!({})), Kind::Quota),
@@ -275,7 +279,15 @@ mod tests {
             (429, status("TooManyRequests", "", &json!({"retryAfterSeconds": 1})), Kind::Busy),
             (409, status("Conflict", "Apply failed with 1 conflict", &conflict), Kind::Conflict),
             (409, status("Conflict", "the object has been modified", &json!({})), Kind::Stale),
-            (422, status("Invalid", "spec.selector: field is immutable", &json!({"causes": [{"field": "spec.selector"}]})), Kind::Invalid),
+            (
+                422,
+                status(
+                    "Invalid",
+                    "spec.selector: field is immutable",
+                    &json!({"causes": [{"field": "spec.selector"}]}),
+                ),
+                Kind::Invalid,
+            ),
             (400, status("", "admission webhook \"x\" denied the request", &json!(null)), Kind::Invalid),
             (413, status("RequestEntityTooLarge", "", &json!(null)), Kind::Invalid),
         ];

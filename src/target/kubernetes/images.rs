@@ -76,7 +76,11 @@ mod tests {
         check(&json!({"kind": "Pod", "spec": pod}), &["a@1"], &evil);
         check(&json!({"kind": "Deployment", "spec": {"template": {"spec": pod}}}), &["a@1"], &evil);
         check(&json!({"kind": "PodTemplate", "template": {"spec": pod}}), &["a@1"], &evil);
-        check(&json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}}), &["a@1"], &evil);
+        check(
+            &json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}}}),
+            &["a@1"],
+            &evil,
+        );
         check(&json!({"kind": "Custom", "anything": [{"pods": [{"spec": pod}]}]}), &["a@1"], &evil);
     }
 
@@ -84,7 +88,11 @@ mod tests {
     fn what_runs_nothing_is_not_read() {
         check(&json!({"kind": "Pod", "status": {"containers": [{"image": "x"}]}}), &[], &[]);
         check(&json!({"kind": "ConfigMap", "data": {"containers": "image: x"}}), &[], &[]);
-        check(&json!({"kind": "Pod", "spec": {"containers": [{"name": "a"}, {"image": ""}, "x", {"image": 1}]}}), &[], &[]);
+        check(
+            &json!({"kind": "Pod", "spec": {"containers": [{"name": "a"}, {"image": ""}, "x", {"image": 1}]}}),
+            &[],
+            &[],
+        );
         check(&json!("containers"), &[], &[]);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::plan::{GATE_LABEL, Id};
+use super::plan::{GATE_LABEL, Id, is_addressable};
 use crate::image::Digest;
 
 /// The label by which the parts of an inventory are found.
@@ -83,7 +83,8 @@ impl Inventory {
         let mut bodies = vec![String::new()];
         for (id, entry) in &self.entries {
             let line = line(id, entry);
-            let full = bodies.last().is_some_and(|body| !body.is_empty() && body.len().saturating_add(line.len()) > MAX_PART);
+            let full =
+                bodies.last().is_some_and(|body| !body.is_empty() && body.len().saturating_add(line.len()) > MAX_PART);
             if full {
                 bodies.push(String::new());
             }
@@ -95,10 +96,14 @@ impl Inventory {
             return Err(self.entries.len());
         }
         let count = bodies.len();
-        Ok(bodies.into_iter().enumerate().map(|(index, body)| self.part(index, count, body, gate_label, namespace)).collect())
+        Ok(bodies
+            .iter()
+            .enumerate()
+            .map(|(index, body)| self.part(index, count, body, gate_label, namespace))
+            .collect())
     }
 
-    fn part(&self, index: usize, count: usize, entries: String, gate_label: &str, namespace: &str) -> Value {
+    fn part(&self, index: usize, count: usize, entries: &str, gate_label: &str, namespace: &str) -> Value {
         json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -166,7 +171,7 @@ pub(super) fn gate_label(gate: &str) -> String {
     if good {
         return gate.to_owned();
     }
-    let kept: String = gate.to_ascii_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).take(20).collect();
+    let kept: String = gate.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(20).collect();
     let hash: String = Digest::of(gate.as_bytes()).hex().chars().take(16).collect();
     format!("gate-{kept}-{hash}")
 }
@@ -185,7 +190,9 @@ fn line(id: &Id, entry: &Entry) -> String {
 fn read_line(line: &str) -> Option<(Id, Entry)> {
     type Fields = (String, String, String, Option<String>, String, String, String);
     let (group, version, kind, namespace, name, hash, revision) = serde_json::from_str::<Fields>(line).ok()?;
-    Some((Id { group, kind, namespace, name }, Entry { version, hash, revision }))
+    let id = Id { group, kind, namespace, name };
+    // Whoever can write an inventory must not reach beyond the objects that it can list.
+    is_addressable(&id, &version).then_some((id, Entry { version, hash, revision }))
 }
 
 #[cfg(test)]
@@ -199,7 +206,7 @@ mod tests {
                     group: "apps".to_owned(),
                     kind: "Deployment".to_owned(),
                     namespace: (index % 2 == 0).then(|| "shop".to_owned()),
-                    name: format!("web-{index} \"\n{}", "x".repeat(200)),
+                    name: format!("web-{index}:{}", "x".repeat(200)),
                 };
                 (id, Entry { version: "v1".to_owned(), hash: "0".repeat(32), revision: "r".repeat(40) })
             })
@@ -237,7 +244,12 @@ mod tests {
     #[test]
     fn a_damaged_inventory_is_no_inventory() {
         let good = parts(&inventory(3, State::Complete));
-        for (field, value) in [("entries", json!("[1]\n")), ("entries", json!(null)), ("state", json!(1))] {
+        for (field, value) in [
+            ("entries", json!("[1]\n")),
+            ("entries", json!(null)),
+            ("entries", json!("[\"\",\"v1\",\"ConfigMap\",\"a\",\"../x\",\"\",\"\"]\n")),
+            ("state", json!(1)),
+        ] {
             let mut bad = good.clone();
             bad[0]["data"][field] = value;
             assert!(Inventory::from_parts(&bad, "g").is_err());

@@ -127,10 +127,7 @@ fn root(api_version: &str) -> String {
     if api_version.contains('/') { format!("/apis/{api_version}") } else { format!("/api/{api_version}") }
 }
 
-async fn kinds_of(
-    connection: &Connection,
-    api_version: String,
-) -> Result<(String, BTreeMap<String, Resource>), Fault> {
+async fn kinds_of(connection: &Connection, api_version: String) -> Result<(String, BTreeMap<String, Resource>), Fault> {
     let answer = match connection.send(get(&root(&api_version))?).await {
         Ok(answer) => answer,
         Err(fault) if fault.kind == Kind::NotServed => return Ok((api_version, BTreeMap::new())),

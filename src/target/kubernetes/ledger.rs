@@ -175,7 +175,10 @@ impl Ledger<'_> {
         }
         Err(LedgerError::Problem(
             Problem::new(ErrorCode::TargetRejected, format!("the inventory has more than {MAX_PARTS} parts"))
-                .with_help(format!("remove the ConfigMaps labelled {INVENTORY_LABEL}={} that are no part of it", self.gate_label)),
+                .with_help(format!(
+                    "remove the ConfigMaps labelled {INVENTORY_LABEL}={} that are no part of it",
+                    self.gate_label
+                )),
         ))
     }
 

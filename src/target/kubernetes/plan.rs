@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::kinds::{Kinds, Resource};
 use super::order::Rank;
 use crate::gate::release::{ApprovedRelease, ReleaseObject};
 use crate::image::Digest;
@@ -90,6 +91,11 @@ impl Item {
         api_version(&self.id.group, &self.version)
     }
 
+    /// How objects of its kind are addressed; none where the kind is not served.
+    pub(super) fn resource<'a>(&self, kinds: &'a Kinds) -> Option<&'a Resource> {
+        kinds.resource(&self.api_version(), &self.id.kind)
+    }
+
     /// The custom kind that this object defines, where it is a definition.
     pub(super) fn defines(&self) -> Option<Defined> {
         if self.id.group != "apiextensions.k8s.io" || self.id.kind != "CustomResourceDefinition" {
@@ -135,6 +141,19 @@ impl Item {
     }
 }
 
+impl Item {
+    /// Makes it an object that is nowhere yet: in this namespace, its name cut and completed by its hash.
+    pub(super) fn rename(&mut self, namespace: &str) {
+        let hash: String = self.hash.chars().take(12).collect();
+        // Some kinds take 63 characters, few take less.
+        self.id.name = format!("{}-{hash}", self.id.name.chars().take(40).collect::<String>());
+        if let Some(metadata) = self.body.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("name".to_owned(), self.id.name.clone().into());
+        }
+        self.settle(Some(namespace));
+    }
+}
+
 /// `group/version`, or the version alone for the core.
 pub(super) fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
@@ -159,6 +178,12 @@ pub(super) fn read(release: &ApprovedRelease, gate_label: &str) -> Result<Vec<It
         }
     }
     if problems.is_empty() { Ok(items) } else { Err(problems) }
+}
+
+/// What objects hold: their bodies and the images that were verified for them.
+pub(super) fn content(items: &[Item]) -> Digest {
+    let lines: Vec<String> = items.iter().map(|item| format!("{} {:?}\n", item.hash, item.images)).collect();
+    Digest::of(lines.concat().as_bytes())
 }
 
 /// Whether a text can be the name of a namespace.
@@ -203,7 +228,12 @@ fn item(object: &ReleaseObject, gate_label: &str) -> Result<Item, Refusal> {
     let text = body.to_string();
     check_size(kind, &body, text.len())?;
     Ok(Item {
-        id: Id { group: group.to_owned(), kind: kind.to_owned(), namespace: object.object.namespace.clone(), name: name.to_owned() },
+        id: Id {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: object.object.namespace.clone(),
+            name: name.to_owned(),
+        },
         version: version.to_owned(),
         hash: hash(&text),
         body,
@@ -213,9 +243,15 @@ fn item(object: &ReleaseObject, gate_label: &str) -> Result<Item, Refusal> {
     })
 }
 
+/// Whether an object of such a name can be asked for.
+pub(super) fn is_addressable(id: &Id, version: &str) -> bool {
+    check_path(&id.group, version, &id.name, id.namespace.as_deref()).is_ok()
+}
+
 /// What stands in a request's path is checked letter by letter: a name must not name another resource.
 fn check_path(group: &str, version: &str, name: &str, namespace: Option<&str>) -> Result<(), Refusal> {
-    let lower = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'));
+    let lower =
+        |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'));
     let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'));
     let short = |text: &str| !text.is_empty() && text.len() <= 253 && !text.chars().all(|c| c == '.');
     if !(group.is_empty() || short(group) && lower(group)) || !(short(version) && lower(version)) {
@@ -251,9 +287,7 @@ fn texts<'a>(metadata: &'a mut Map<String, Value>, field: &str) -> Result<&'a mu
     if entry.is_null() {
         *entry = Value::Object(Map::new());
     }
-    entry
-        .as_object_mut()
-        .ok_or_else(|| (format!("`metadata.{field}` is no mapping"), "write it as a mapping of texts"))
+    entry.as_object_mut().ok_or_else(|| (format!("`metadata.{field}` is no mapping"), "write it as a mapping of texts"))
 }
 
 fn check_size(kind: &str, body: &Value, length: usize) -> Result<(), Refusal> {
@@ -271,7 +305,9 @@ fn check_size(kind: &str, body: &Value, length: usize) -> Result<(), Refusal> {
         .map(|value| value.as_str().map_or(0, str::len))
         .sum();
     // Base64 is a third longer than what it stands for.
-    if data > MAX_DATA.saturating_mul(4) / 3 || kind == "ConfigMap" && body.get("binaryData").is_none() && data > MAX_DATA {
+    if data > MAX_DATA.saturating_mul(4) / 3
+        || kind == "ConfigMap" && body.get("binaryData").is_none() && data > MAX_DATA
+    {
         return Err((format!("{data} bytes of data are more than the {MAX_DATA} that a cluster takes"), help));
     }
     Ok(())
@@ -320,10 +356,9 @@ mod tests {
 
     #[test]
     fn the_hash_does_not_depend_on_the_revision() {
-        let manifest = |revision: &str| {
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "annotations": {"sealgate.dev/revision": revision}}})
-        };
-        let hash = |revision: &str| read(&release("r", vec![object(manifest(revision), &[])]), "g").unwrap()[0].hash.clone();
+        let manifest = |revision: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "annotations": {"sealgate.dev/revision": revision}}});
+        let hash =
+            |revision: &str| read(&release("r", vec![object(manifest(revision), &[])]), "g").unwrap()[0].hash.clone();
         assert_eq!(hash("r1"), hash("r2"));
     }
 
@@ -360,7 +395,9 @@ mod tests {
 
     #[test]
     fn an_object_that_stands_twice_is_refused_at_its_second_place() {
-        let one = |version: &str| object(json!({"apiVersion": version, "kind": "Deployment", "metadata": {"name": "a"}}), &[]);
+        let one = |version: &str| {
+            object(json!({"apiVersion": version, "kind": "Deployment", "metadata": {"name": "a"}}), &[])
+        };
         let items = read(&release("r", vec![one("apps/v1"), one("apps/v1beta1")]), "g").unwrap();
         assert_eq!(twins(&items).len(), 1);
     }

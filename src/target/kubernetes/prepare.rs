@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::fault::{Fault, Kind};
 use super::inventory::{Entry, Inventory, State};
-use super::kinds::{Kinds, Resource, Scope};
+use super::kinds::{Kinds, Scope};
 use super::order::Rank;
 use super::plan::{self, Defined, Id, Item};
 use super::trial::{Trial, Tried};
@@ -13,6 +13,7 @@ use super::trouble::{Trouble, error};
 use super::window::Window;
 use super::{Kubernetes, ledger_trouble};
 use crate::gate::release::ApprovedRelease;
+use crate::image::Digest;
 use crate::reason::ErrorCode;
 use crate::target::TargetError;
 
@@ -24,9 +25,9 @@ pub(super) struct Prepared {
     pub(super) made: Instant,
     /// The revision.
     pub(super) revision: String,
-    /// What is to be applied, the hashes of the objects as the release holds them.
-    release: Vec<Item>,
-    /// The same, each in its namespace.
+    /// What the release holds, to know it again.
+    content: Digest,
+    /// What is to be applied, each object in its namespace.
     pub(super) items: Vec<Item>,
     /// The kinds.
     pub(super) kinds: Kinds,
@@ -116,7 +117,7 @@ impl Prepared {
     /// Whether it is of this release.
     pub(super) fn is_of(&self, release: &ApprovedRelease, gate_label: &str) -> bool {
         self.revision == release.revision().id
-            && plan::read(release, gate_label).is_ok_and(|items| items == self.release)
+            && plan::read(release, gate_label).is_ok_and(|items| plan::content(&items) == self.content)
     }
 
     /// The inventory before the first write: what was applied, and what will be.
@@ -151,12 +152,13 @@ impl Kubernetes {
     pub(super) async fn prepare(&self, release: &ApprovedRelease) -> Result<Prepared, TargetError> {
         let read = self.read(release)?;
         let kinds = self.kinds_of(&read).await?;
-        let items = self.place(read.clone(), &kinds)?;
+        let content = plan::content(&read);
+        let items = self.place(read, &kinds)?;
         let old = self.inventory().await?;
         let mut prepared = Prepared {
             made: Instant::now(),
             revision: release.revision().id.clone(),
-            release: read,
+            content,
             items,
             kinds,
             old,
@@ -170,14 +172,18 @@ impl Kubernetes {
     pub(super) fn read(&self, release: &ApprovedRelease) -> Result<Vec<Item>, TargetError> {
         plan::read(release, &self.gate_label).map_err(|problems| {
             let mut trouble = Trouble::default();
-            problems.into_iter().for_each(|problem| trouble.lasting(problem));
+            for problem in problems {
+                trouble.lasting(problem);
+            }
             trouble.into_error(Vec::new())
         })
     }
 
     pub(super) async fn kinds_of(&self, items: &[Item]) -> Result<Kinds, TargetError> {
         let api_versions = items.iter().map(Item::api_version).collect();
-        Kinds::load(&self.connection, api_versions).await.map_err(|fault| error("ask for the kinds of the cluster", &fault))
+        Kinds::load(&self.connection, api_versions)
+            .await
+            .map_err(|fault| error("ask for the kinds of the cluster", &fault))
     }
 
     pub(super) async fn inventory(&self) -> Result<Inventory, TargetError> {
@@ -189,10 +195,11 @@ impl Kubernetes {
 
     /// Gives every object the namespace that it lives in.
     pub(super) fn place(&self, mut items: Vec<Item>, kinds: &Kinds) -> Result<Vec<Item>, TargetError> {
-        let defined: Vec<(Defined, Scope)> = items.iter().filter_map(|item| Some((item.defines()?, scope(item)))).collect();
+        let defined: Vec<(Defined, Scope)> =
+            items.iter().filter_map(|item| Some((item.defines()?, scope(item)))).collect();
         let mut trouble = Trouble::default();
         for item in &mut items {
-            let served = kinds.resource(&item.api_version(), &item.id.kind).map(|resource| resource.scope);
+            let served = item.resource(kinds).map(|resource| resource.scope);
             let brought = defined.iter().find(|(it, _)| it.group == item.id.group && it.kind == item.id.kind);
             let Some(scope) = served.or(brought.map(|(_, scope)| *scope)) else {
                 let message = format!("the cluster serves no {} in {}", item.id.kind, item.api_version());
@@ -209,7 +216,9 @@ impl Kubernetes {
             }
             item.settle(namespace.as_deref());
         }
-        plan::twins(&items).into_iter().for_each(|problem| trouble.lasting(problem));
+        for problem in plan::twins(&items) {
+            trouble.lasting(problem);
+        }
         if trouble.is_none() { Ok(items) } else { Err(trouble.into_error(Vec::new())) }
     }
 
@@ -258,11 +267,6 @@ impl Kubernetes {
             window.push(self.try_item(&prepared.kinds, &prepared.old, prepared.mark(item), item)).await;
         }
         window.finish().await
-    }
-
-    /// How an object is addressed; none where its kind is not served.
-    pub(super) fn resource<'a>(&self, kinds: &'a Kinds, item: &Item) -> Option<&'a Resource> {
-        kinds.resource(&item.api_version(), &item.id.kind)
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::Kubernetes;
 use super::fault::{Fault, Kind};
 use super::inventory::{Entry, Inventory, owner_of};
 use super::kinds::{Kinds, get_metadata, path, versions};
@@ -16,7 +17,6 @@ use super::run::{GoOn, Run};
 use super::trouble;
 use super::window::Window;
 use super::writing::delete_request;
-use super::Kubernetes;
 use crate::outcome::{Action, Outcome};
 
 /// The annotation by which an object in the cluster keeps itself from being deleted.
@@ -38,9 +38,9 @@ impl Run<'_> {
     /// Deletes what left the release, in reverse order. Answers with what stays in the inventory beside the release.
     pub(super) async fn prune(&mut self) -> Inventory {
         let mut left: BTreeMap<Id, Entry> = self.prepared.old.entries.clone();
-        self.prepared.items.iter().for_each(|item| {
+        for item in &self.prepared.items {
             left.remove(&item.id);
-        });
+        }
         if !self.target.options.prune || self.prepared.items.is_empty() {
             return Inventory { entries: left, ..Inventory::default() };
         }
@@ -57,7 +57,7 @@ impl Run<'_> {
     async fn prune_rank(&mut self, rank: &[(Rank, Id, Entry)], kept: &mut BTreeMap<Id, Entry>) {
         let mut window = Window::new();
         for (_, id, entry) in rank {
-            window.push(self.target.prune_object(id, entry, self.go_on)).await;
+            window.push(self.target.prune_object(&self.prepared.kinds, id, entry, self.go_on)).await;
         }
         let fates = window.finish().await;
         for ((_, id, entry), fate) in rank.iter().zip(fates) {
@@ -81,19 +81,19 @@ impl Run<'_> {
 }
 
 impl Kubernetes {
-    async fn prune_object(&self, id: &Id, entry: &Entry, go_on: GoOn<'_>) -> Fate {
+    async fn prune_object(&self, kinds: &Kinds, id: &Id, entry: &Entry, go_on: GoOn<'_>) -> Fate {
         if id.is_foundation() {
             return Fate::Forgotten;
         }
-        match self.delete(id, entry, go_on).await {
+        match self.delete(kinds, id, entry, go_on).await {
             Ok(fate) => fate,
             Err(fault) if fault.kind == Kind::NotFound => Fate::Forgotten,
             Err(fault) => Fate::Failed(fault),
         }
     }
 
-    async fn delete(&self, id: &Id, entry: &Entry, go_on: GoOn<'_>) -> Result<Fate, Fault> {
-        let Some(path) = self.path_of(id, entry).await? else { return Ok(Fate::Forgotten) };
+    async fn delete(&self, kinds: &Kinds, id: &Id, entry: &Entry, go_on: GoOn<'_>) -> Result<Fate, Fault> {
+        let Some(path) = self.path_of(kinds, id, entry).await? else { return Ok(Fate::Forgotten) };
         let live = self.connection.send(get_metadata(&path, id)?).await?.body;
         let Some(uid) = self.deletable(&live) else { return Ok(Fate::Forgotten) };
         let request = delete_request(&path, &id.name, uid)?;
@@ -116,11 +116,13 @@ impl Kubernetes {
     }
 
     /// Where an object stands that was applied once, in whichever version its kind is served now; none where it is not.
-    async fn path_of(&self, id: &Id, entry: &Entry) -> Result<Option<String>, Fault> {
+    async fn path_of(&self, kinds: &Kinds, id: &Id, entry: &Entry) -> Result<Option<String>, Fault> {
         let applied = api_version(&id.group, &entry.version);
-        let known = self.resource_of(&applied, id).await?;
-        if known.is_some() {
-            return Ok(known);
+        if let Some(resource) = kinds.resource(&applied, &id.kind) {
+            return Ok(Some(path(&applied, resource, id.namespace.as_deref())));
+        }
+        if let Some(path) = self.resource_of(&applied, id).await? {
+            return Ok(Some(path));
         }
         for version in versions(&self.connection, &id.group).await? {
             let found = self.resource_of(&api_version(&id.group, &version), id).await?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fault::{Fault, Kind};
 use super::inventory::{Entry, Inventory, State};
-use super::kinds::path;
+use super::kinds::{get_metadata, path};
 use super::ledger::Change;
 use super::order::Rank;
 use super::plan::{Id, Item};
@@ -14,7 +14,7 @@ use super::trial::resource_version;
 use super::trouble::{self, Trouble};
 use super::window::Window;
 use super::writing::{Write, apply_request};
-use super::{Kubernetes, images, ledger_trouble};
+use super::{Kubernetes, images, ledger_trouble, takeover};
 use crate::outcome::{Action, Outcome};
 use crate::target::TargetError;
 
@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
     }
 
     async fn write(&self, item: &Item) -> Written {
-        let Some(resource) = self.target.resource(&self.prepared.kinds, item) else {
+        let Some(resource) = item.resource(&self.prepared.kinds) else {
             return Written::Failed(Fault::read(404, b"the kind is not served", None));
         };
         let path = path(&item.api_version(), resource, item.id.namespace.as_deref());
@@ -164,13 +164,19 @@ impl<'a> Run<'a> {
             Ok(request) => request,
             Err(fault) => return Written::Failed(fault),
         };
+        let trial = self.prepared.tried.get(&item.id);
+        if trial.is_some_and(|trial| trial.take_over)
+            && let Err(written) = self.take_over(&path, item).await
+        {
+            return written;
+        }
         if !(self.go_on)() {
             return Written::LeftOff;
         }
         match self.target.connection.send(request).await {
             Ok(answer) => {
                 let version = resource_version(&answer.body);
-                let before = self.prepared.tried.get(&item.id).and_then(|trial| trial.resource_version.as_ref());
+                let before = trial.and_then(|trial| trial.resource_version.as_ref());
                 let action = match answer.created {
                     true => Action::Created,
                     false if version.is_some() && version.as_ref() == before => Action::Unchanged,
@@ -180,6 +186,20 @@ impl<'a> Run<'a> {
             }
             Err(fault) => Written::Failed(fault),
         }
+    }
+
+    /// Makes the fields of `kubectl apply` ours.
+    async fn take_over(&self, path: &str, item: &Item) -> Result<(), Written> {
+        let live = get_metadata(path, &item.id).map_err(Written::Failed)?;
+        let live = self.target.connection.send(live).await.map_err(Written::Failed)?.body;
+        let Some(request) = takeover::request(path, &item.id.name, &live).map_err(Written::Failed)? else {
+            return Ok(());
+        };
+        if !(self.go_on)() {
+            return Err(Written::LeftOff);
+        }
+        self.target.connection.send(request).await.map_err(Written::Failed)?;
+        Ok(())
     }
 
     fn note(&self, item: &Item, written: Written, outcomes: &mut Vec<Outcome>, trouble: &mut Trouble) {

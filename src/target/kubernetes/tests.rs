@@ -102,7 +102,8 @@ fn always() -> bool {
 async fn a_release_is_applied_and_applying_it_again_changes_nothing() {
     let Some(world) = World::new("first").await else { return };
     let target = world.target().await;
-    let release = world.release("r1", vec![world.config_map("a", "1"), world.deployment("web", "app@1"), world.namespace()]);
+    let release =
+        world.release("r1", vec![world.config_map("a", "1"), world.deployment("web", "app@1"), world.namespace()]);
     assert_eq!(target.applied().await, Ok(None));
     target.dry_run(&release).await.unwrap();
     assert_eq!(world.get("/api/v1/namespaces/first").await, None, "a dry run writes nothing");
@@ -124,7 +125,8 @@ async fn a_release_is_applied_and_applying_it_again_changes_nothing() {
 
     assert_eq!(actions(target.apply(&release, &always).await), all(Action::Unchanged));
     // Another revision with one change: the others are not even marked anew.
-    let next = world.release("r2", vec![world.config_map("a", "2"), world.deployment("web", "app@1"), world.namespace()]);
+    let next =
+        world.release("r2", vec![world.config_map("a", "2"), world.deployment("web", "app@1"), world.namespace()]);
     let second = actions(target.apply(&next, &always).await);
     let changed: Vec<&str> = second.iter().filter(|it| it.1 != Action::Unchanged).map(|it| it.0.as_str()).collect();
     assert_eq!(changed, ["ConfigMap/first/a"]);
@@ -140,7 +142,10 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_written() {
     typo.json["spec"]["replica"] = 1.into();
     let mut bad = world.config_map("Bad_Name", "1");
     bad.json["data"]["key"] = "x".into();
-    let nowhere = object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "nowhere"}}), &[]);
+    let nowhere = object(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "nowhere"}}),
+        &[],
+    );
     let good = world.config_map("good", "1");
     world.send("POST", "/api/v1/namespaces", "application/json", &world.namespace().json).await;
     let error = target.dry_run(&world.release("r1", vec![typo, bad, nowhere, good])).await.unwrap_err();
@@ -151,8 +156,15 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_written() {
         assert_eq!((problem.file.as_deref(), problem.place.map(|it| it.line)), (Some("app.yaml"), Some(3)));
     }
     assert_eq!(world.config("good").await, None);
+    let mut early = world.deployment("early", "app@1");
+    early.json["metadata"]["namespace"] = "wrong-to-come".into();
+    early.json["spec"]["replica"] = 1.into();
+    let to_come = object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "wrong-to-come"}}), &[]);
+    let error = target.dry_run(&world.release("r1", vec![to_come, early])).await.unwrap_err();
+    assert_eq!(error.retry, Retry::Never, "what is wrong shows before its namespace is there");
     let unknown = object(json!({"apiVersion": "nobody.example/v1", "kind": "Thing", "metadata": {"name": "a"}}), &[]);
-    let error = target.apply(&world.release("r1", vec![unknown, world.config_map("good", "1")]), &always).await.unwrap_err();
+    let error =
+        target.apply(&world.release("r1", vec![unknown, world.config_map("good", "1")]), &always).await.unwrap_err();
     assert_eq!(error.problems.len(), 1);
     assert_eq!(world.config("good").await, None);
     assert_eq!(target.applied().await, Ok(None));
@@ -183,7 +195,8 @@ async fn a_definition_and_its_objects_come_in_one_release() {
     assert_eq!(done.last().unwrap(), &("Widget/custom/w".to_owned(), Action::Created));
     // A definition that learns a field, and an object that uses it.
     let large = json!({"size": {"type": "integer"}, "colour": {"type": "string"}});
-    let next = world.release("r2", vec![widget(json!({"size": 1, "colour": "red"})), definition(large), world.namespace()]);
+    let next =
+        world.release("r2", vec![widget(json!({"size": 1, "colour": "red"})), definition(large), world.namespace()]);
     target.dry_run(&next).await.unwrap();
     target.apply(&next, &always).await.unwrap();
     let path = "/apis/custom.example/v1/namespaces/custom/widgets/w";
@@ -225,6 +238,28 @@ async fn a_field_of_another_manager_is_a_conflict_and_force_takes_it() {
     let forced = world.target_with(|options| options.force = true).await;
     forced.apply(&release, &always).await.unwrap();
     assert_eq!(world.config("a").await.unwrap()["data"]["key"], "1");
+}
+
+#[tokio::test]
+async fn an_object_of_client_side_apply_is_taken_over() {
+    let Some(world) = World::new("takeover").await else { return };
+    let target = world.target().await;
+    target.apply(&world.release("r0", vec![world.namespace()]), &always).await.unwrap();
+    // As kubectl writes it.
+    let last = json!({"kubectl.kubernetes.io/last-applied-configuration": "{}"});
+    let metadata = json!({"name": "a", "namespace": "takeover", "annotations": last});
+    let theirs =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"key": "theirs", "gone": "x"}});
+    let path = "/api/v1/namespaces/takeover/configmaps?fieldManager=kubectl-client-side-apply";
+    world.send("POST", path, "application/json", &theirs).await;
+    let release = world.release("r1", vec![world.namespace(), world.config_map("a", "ours")]);
+    target.dry_run(&release).await.unwrap();
+    target.apply(&release, &always).await.unwrap();
+    let map = world.config("a").await.unwrap();
+    assert_eq!(map["data"], json!({"key": "ours"}));
+    assert_eq!(map["metadata"]["annotations"], json!({"sealgate.dev/revision": "r1"}));
+    assert_eq!(map["metadata"]["managedFields"].as_array().unwrap().len(), 1);
+    assert_eq!(target.drift(&release).await, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -309,7 +344,12 @@ async fn an_application_that_was_left_off_anywhere_is_taken_up_again() {
 async fn objects_that_somebody_changed_or_removed_are_drift() {
     let Some(world) = World::new("drift").await else { return };
     let target = world.target().await;
-    let objects = vec![world.namespace(), world.config_map("a", "1"), world.config_map("b", "1"), world.deployment("web", "app@1")];
+    let objects = vec![
+        world.namespace(),
+        world.config_map("a", "1"),
+        world.config_map("b", "1"),
+        world.deployment("web", "app@1"),
+    ];
     let release = world.release("r1", objects);
     target.apply(&release, &always).await.unwrap();
     assert_eq!(target.drift(&release).await, Ok(Vec::new()));
@@ -337,7 +377,10 @@ async fn a_namespace_that_is_going_is_refused_for_a_while() {
 async fn an_immutable_field_is_refused_for_good() {
     let Some(world) = World::new("immutable").await else { return };
     let target = world.target().await;
-    target.apply(&world.release("r1", vec![world.namespace(), world.deployment("web", "app@1")]), &always).await.unwrap();
+    target
+        .apply(&world.release("r1", vec![world.namespace(), world.deployment("web", "app@1")]), &always)
+        .await
+        .unwrap();
     let mut other = world.deployment("web", "app@1");
     for pointer in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
         *other.json.pointer_mut(pointer).unwrap() = json!({"app": "other"});
@@ -355,4 +398,55 @@ async fn a_cluster_that_cannot_be_reached_is_not_the_manifests_fault() {
     let error = wrong.await.dry_run(&world.release("r1", vec![world.namespace()])).await.unwrap_err();
     assert_eq!(error.problems[0].code, ErrorCode::TargetUnavailable);
     assert_eq!(error.retry, Retry::Later(None));
+}
+
+#[tokio::test]
+async fn the_rights_that_are_shipped_suffice_and_go_no_further() {
+    let Some(world) = World::new("apps").await else { return };
+    let shipped = [
+        include_str!("../../../deploy/base/namespace.yaml"),
+        include_str!("../../../deploy/base/rbac.yaml"),
+        include_str!("../../../deploy/target-namespace.yaml"),
+    ];
+    for text in shipped {
+        for document in serde_yaml::Deserializer::from_str(text) {
+            let manifest: Value = serde::Deserialize::deserialize(document).unwrap();
+            let namespace =
+                manifest["metadata"]["namespace"].as_str().map(|it| format!("/namespaces/{it}")).unwrap_or_default();
+            let kind = format!("{}s", manifest["kind"].as_str().unwrap().to_lowercase());
+            let root = if kind == "namespaces" { "/api/v1" } else { "/apis/rbac.authorization.k8s.io/v1" };
+            let name = manifest["metadata"]["name"].as_str().unwrap();
+            let path = format!("{root}{namespace}/{kind}/{name}?fieldManager=admin&force=true");
+            world.send("PATCH", &path, "application/apply-patch+yaml", &manifest).await;
+        }
+    }
+    let target = world
+        .target_with(|options| {
+            options.cluster.kubeconfig = Some(world.server.gate());
+            options.prune = true;
+        })
+        .await;
+    let first = world
+        .release("r1", vec![world.config_map("a", "1"), world.config_map("b", "1"), world.deployment("web", "app@1")]);
+    target.dry_run(&first).await.unwrap();
+    let writes = |server: &Server| {
+        let ours = |event: &Value| event["user"]["username"] == "system:serviceaccount:sealgate:sealgate";
+        let write = |event: &Value| ["create", "update", "patch", "delete"].iter().any(|verb| event["verb"] == *verb);
+        let real = |event: &Value| !event["requestURI"].as_str().unwrap().contains("dryRun=All");
+        server.audit().iter().filter(|event| ours(event) && write(event) && real(event)).count()
+    };
+    assert_eq!(writes(world.server), 0, "a dry run writes nothing");
+    target.apply(&first, &always).await.unwrap();
+    assert_eq!(writes(world.server), 5, "the inventory before and after, and each object once");
+    assert_eq!(target.drift(&first).await, Ok(Vec::new()));
+    target.apply(&world.release("r2", vec![world.config_map("a", "2")]), &always).await.unwrap();
+    assert_eq!(world.config("b").await, None);
+    assert_eq!(target.applied().await, Ok(Some("r2".to_owned())));
+
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "apps"}});
+    let elsewhere = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s", "namespace": "default"}});
+    for manifest in [secret, elsewhere] {
+        let error = target.dry_run(&world.release("r3", vec![object(manifest, &[])])).await.unwrap_err();
+        assert_eq!((error.problems[0].code, error.retry), (ErrorCode::TargetRejected, Retry::Never));
+    }
 }

@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::connection::Answer;
 use super::fault::{Fault, Kind};
 use super::images;
 use super::inventory::{Inventory, owner_of};
-use super::kinds::{Kinds, get_metadata, path};
+use super::kinds::{Kinds, Resource, get_metadata, path};
 use super::plan::Item;
 use super::writing::{Write, apply_request};
-use super::Kubernetes;
+use super::{Kubernetes, takeover};
 use crate::reason::{ErrorCode, Problem};
+
+/// A namespace that every cluster has.
+const STAND_IN: &str = "default";
 
 /// What the dry run of an object came to.
 pub(super) enum Tried {
@@ -34,19 +38,29 @@ pub(super) enum Tried {
 pub(super) struct Trial {
     /// The object's version in the cluster before it is written; none where it is not there.
     pub(super) resource_version: Option<String>,
+    /// Whether fields of `kubectl apply` are to be taken over first.
+    pub(super) take_over: bool,
 }
 
 impl Kubernetes {
     /// Tries an object.
     pub(super) async fn try_item(&self, kinds: &Kinds, old: &Inventory, mark: &str, item: &Item) -> Tried {
-        let Some(resource) = self.resource(kinds, item) else { return Tried::NotServed };
+        let Some(resource) = item.resource(kinds) else { return Tried::NotServed };
         let path = path(&item.api_version(), resource, item.id.namespace.as_deref());
-        let request = match apply_request(&path, &item.id.name, &item.marked(mark), self.write(Write::DryRun)) {
-            Ok(request) => request,
-            Err(fault) => return Tried::Refused(fault),
-        };
-        let answer = match self.connection.send(request).await {
+        let body = item.marked(mark);
+        let mut answer = self.try_apply(&path, item, &body, self.write(Write::DryRun)).await;
+        if matches!(&answer, Err(fault) if fault.kind == Kind::Conflict && takeover::is_only_theirs(&fault.causes)) {
+            // What the take-over will make ours can only be tried by force.
+            answer = self.try_apply(&path, item, &body, Write::ForcedDryRun).await;
+        }
+        let answer = match answer {
             Ok(answer) => answer,
+            Err(fault) if fault.kind == Kind::NoNamespace => {
+                return match self.try_elsewhere(&item.api_version(), resource, item).await {
+                    Some(worse) => Tried::Refused(worse),
+                    None => Tried::NoNamespace(fault),
+                };
+            }
             Err(fault) => return refused(fault),
         };
         let foreign = images::foreign(&answer.body, &item.images);
@@ -54,14 +68,31 @@ impl Kubernetes {
             return Tried::Foreign(foreign);
         }
         if answer.created {
-            return Tried::Accepted(Trial { resource_version: None });
+            return Tried::Accepted(Trial { resource_version: None, take_over: false });
         }
         if !old.entries.contains_key(&item.id)
             && let Err(tried) = self.check_owner(&path, item).await
         {
             return tried;
         }
-        Tried::Accepted(Trial { resource_version: resource_version(&answer.body) })
+        let take_over = takeover::has_fields(&answer.body);
+        Tried::Accepted(Trial { resource_version: resource_version(&answer.body), take_over })
+    }
+
+    /// Tries an object whose namespace is not there in one that always is, under another name: an error of its own shows
+    /// there too, before anything is written. Whatever else is answered there says nothing about it.
+    async fn try_elsewhere(&self, api_version: &str, resource: &Resource, item: &Item) -> Option<Fault> {
+        let mut stand_in = item.clone();
+        stand_in.rename(STAND_IN);
+        let path = path(api_version, resource, Some(STAND_IN));
+        match self.try_apply(&path, &stand_in, &stand_in.body, Write::ForcedDryRun).await {
+            Err(fault) if fault.kind == Kind::Invalid && !is_of_policy(&fault) => Some(fault),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    async fn try_apply(&self, path: &str, item: &Item, body: &Value, write: Write) -> Result<Answer, Fault> {
+        self.connection.send(apply_request(path, &item.id.name, body, write)?).await
     }
 
     /// An object that is there and that we did not apply must not be another gate's. The answer to an apply cannot tell:
@@ -86,6 +117,11 @@ impl Kubernetes {
     pub(super) fn write(&self, write: Write) -> Write {
         if self.options.force { write.forced() } else { write }
     }
+}
+
+/// Whether somebody's policy refuses, which may not hold for the namespace that is to come.
+fn is_of_policy(fault: &Fault) -> bool {
+    fault.message.contains("admission webhook") || fault.message.contains("AdmissionPolicy")
 }
 
 /// The version of an object in an answer.

@@ -115,7 +115,8 @@ pub(super) fn text(id: &Id, fault: &Fault) -> String {
         return fields.join("; ");
     }
     if id.is_secret() && !fault.kind.is_of_cluster() {
-        let fields: Vec<&str> = fault.causes.iter().map(|cause| cause.field.as_str()).filter(|it| !it.is_empty()).collect();
+        let fields: Vec<&str> =
+            fault.causes.iter().map(|cause| cause.field.as_str()).filter(|it| !it.is_empty()).collect();
         return format!("the cluster refuses it with {} {}", fault.code, fields.join(", ")).trim_end().to_owned();
     }
     said(fault)
@@ -143,7 +144,9 @@ fn help(kind: Kind) -> &'static str {
         Kind::Quota => "raise the quota, or ask for less",
         Kind::NotFound => "somebody removed it meanwhile; it is tried again with the next revision",
         Kind::NoNamespace => "add the namespace to the repository, or create it",
-        Kind::NotServed => "add the kind's definition to the repository, or write an apiVersion that the cluster serves",
+        Kind::NotServed => {
+            "add the kind's definition to the repository, or write an apiVersion that the cluster serves"
+        }
         Kind::Conflict => "let the other manager give the field up, remove it from the manifest, or set `force: true`",
         Kind::Invalid => "correct the manifest",
     }
@@ -173,7 +176,9 @@ mod tests {
         let invalid = fault(422, "invalid", &json!([]));
         let retry = |faults: &[&Fault]| {
             let mut trouble = Trouble::default();
-            faults.iter().for_each(|fault| trouble.object(&item("ConfigMap"), fault));
+            for fault in faults {
+                trouble.object(&item("ConfigMap"), fault);
+            }
             trouble.into_error(Vec::new()).retry
         };
         assert_eq!(retry(&[&busy]), Retry::Later(None));

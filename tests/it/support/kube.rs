@@ -23,6 +23,8 @@ const START: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(100);
 /// May do everything.
 const ADMIN: &str = "admin-token";
+/// Stands for the service account that `deploy/` makes.
+const GATE: &str = "gate-token";
 
 /// A running API server.
 pub(crate) struct Server {
@@ -109,7 +111,7 @@ impl Server {
         Err(format!("not ready after {} s: {last}\n{}", START.as_secs(), tail.join("\n")))
     }
 
-    /// A kubeconfig file of the administrator, or of another user that [`Self::user`] made.
+    /// A kubeconfig file with this token.
     pub(crate) fn kubeconfig(&self, token: &str) -> PathBuf {
         let path = self.folder.path().join(format!("kubeconfig-{token}-{}", free_port()));
         std::fs::write(&path, self.kubeconfig_text(token).to_string()).unwrap();
@@ -121,10 +123,17 @@ impl Server {
         self.kubeconfig(ADMIN)
     }
 
+    /// A kubeconfig file of the service account that `deploy/` makes.
+    pub(crate) fn gate(&self) -> PathBuf {
+        self.kubeconfig(GATE)
+    }
+
     /// A client of the administrator.
     pub(crate) async fn client(&self) -> kube::Client {
         let kubeconfig = serde_json::from_value(self.kubeconfig_text(ADMIN)).unwrap();
-        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+            .await
+            .unwrap();
         config.read_timeout = Some(Duration::from_secs(30));
         kube::Client::try_from(config).unwrap()
     }
@@ -265,7 +274,10 @@ fn write_keys(folder: &Path) -> String {
         ("server.key", server.serialize_pem()),
         ("accounts.key", accounts.serialize_pem()),
         ("accounts.pub", accounts.public_key_pem()),
-        ("tokens.csv", format!("{ADMIN},admin,admin,\"system:masters\"\nsealgate-token,sealgate,sealgate\n")),
+        (
+            "tokens.csv",
+            format!("{ADMIN},admin,admin,\"system:masters\"\n{GATE},system:serviceaccount:sealgate:sealgate,gate\n"),
+        ),
         ("audit.yaml", policy.to_string()),
     ];
     for (name, text) in files {
