@@ -137,7 +137,7 @@ struct RawKinds {
 enum RawField {
     /// A whole reference that is pinned.
     Path(String),
-    Full(RawFull),
+    Full(Box<RawFull>),
 }
 
 #[derive(Deserialize)]

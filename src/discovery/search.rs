@@ -244,10 +244,9 @@ impl<'d> Search<'d> {
 
     /// Follows the user's rules into the text of a string.
     fn inside(&mut self, node: &'d Node) {
-        let rules: Vec<Inside> = self.claims.inside(node).to_vec();
-        for Inside { rules, pattern, action } in rules {
+        for inside in self.claims.inside(node).to_vec() {
             let route = self.route();
-            self.text(node, route, &Inside { rules, pattern, action }, node);
+            self.text(node, route, &inside, node);
         }
     }
 

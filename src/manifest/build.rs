@@ -95,22 +95,22 @@ impl<'t> Builder<'t> {
         let mut index: usize = 0;
         loop {
             let (event, span) = self.next()?;
-            match event {
-                Event::StreamEnd => return Ok(documents),
-                Event::DocumentStart(..) => {
-                    if index >= self.limits.documents {
-                        return Err(self.exceeded(span, "documents", self.limits.documents));
-                    }
-                    self.anchors.clear();
-                    let (event, span) = self.next()?;
-                    let root = self.node(event, span, 1)?;
-                    if !root.is_null() {
-                        documents.push(Document { file: Arc::clone(path), index, root });
-                    }
-                    index = index.saturating_add(1);
-                }
-                _ => {}
+            if matches!(event, Event::StreamEnd) {
+                return Ok(documents);
             }
+            if !matches!(event, Event::DocumentStart(..)) {
+                continue;
+            }
+            if index >= self.limits.documents {
+                return Err(self.exceeded(span, "documents", self.limits.documents));
+            }
+            self.anchors.clear();
+            let (event, span) = self.next()?;
+            let root = self.node(event, span, 1)?;
+            if !root.is_null() {
+                documents.push(Document { file: Arc::clone(path), index, root });
+            }
+            index = index.saturating_add(1);
         }
     }
 
@@ -122,6 +122,7 @@ impl<'t> Builder<'t> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the parser's events are its own; any other is refused")]
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Stopped> {
         self.grow(1, span)?;
         if depth > self.limits.depth {

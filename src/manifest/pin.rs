@@ -175,12 +175,20 @@ impl<'d> Wanted<'d> {
 /// An edit behind the border of a string.
 struct Inner<'e> {
     edit: &'e Edit<'e>,
-    inner: (Rules, usize, &'e [Step]),
+    inner: Inside<'e>,
+}
+
+/// What of a route lies inside a string.
+#[derive(Clone, Copy)]
+struct Inside<'r> {
+    rules: Rules,
+    document: usize,
+    route: &'r [Step],
 }
 
 /// The text in a string with these edits made in it.
 fn within(text: &str, inners: &[Inner<'_>], limits: &Limits) -> Result<String, Problem> {
-    let Some(Inner { edit: first, inner: (rules, ..) }) = inners.first() else { return Ok(text.to_owned()) };
+    let Some(Inner { edit: first, inner: Inside { rules, .. } }) = inners.first() else { return Ok(text.to_owned()) };
     let path = match rules {
         Rules::Yaml => "text.yaml",
         Rules::Json => "text.json",
@@ -189,7 +197,7 @@ fn within(text: &str, inners: &[Inner<'_>], limits: &Limits) -> Result<String, P
         .map_err(|_| unfit(first.site, "the text in this string cannot be read"))?;
     let sites: Vec<(Site, &str)> = inners
         .iter()
-        .map(|Inner { edit, inner: (_, document, route) }| {
+        .map(|Inner { edit, inner: Inside { rules: _, document, route } }| {
             let site = Site { document: *document, route: route.to_vec(), ..edit.site.clone() };
             (site, edit.text.as_str())
         })
@@ -201,7 +209,7 @@ fn within(text: &str, inners: &[Inner<'_>], limits: &Limits) -> Result<String, P
 }
 
 /// The steps up to a string, and those inside it.
-fn split(route: &[Step]) -> (&[Step], Option<(Rules, usize, &[Step])>) {
+fn split(route: &[Step]) -> (&[Step], Option<Inside<'_>>) {
     let border = route.iter().enumerate().find_map(|(at, step)| match step {
         Step::Inside(rules, document) => Some((at, *rules, *document)),
         Step::Key(_) | Step::Index(_) => None,
@@ -209,14 +217,18 @@ fn split(route: &[Step]) -> (&[Step], Option<(Rules, usize, &[Step])>) {
     match border {
         Some((at, rules, document)) => {
             let (outer, rest) = route.split_at(at);
-            (outer, Some((rules, document, rest.get(1..).unwrap_or_default())))
+            (outer, Some(Inside { rules, document, route: rest.get(1..).unwrap_or_default() }))
         }
         None => (route, None),
     }
 }
 
 fn find<'d>(documents: &'d [Document], site: &Site, route: &[Step]) -> Result<&'d Node, Problem> {
-    let root = documents.iter().find(|document| document.index == site.document).map(|document| &document.root);
+    let root = documents
+        .binary_search_by_key(&site.document, |document| document.index)
+        .ok()
+        .and_then(|at| documents.get(at))
+        .map(|document| &document.root);
     root.and_then(|root| root.at(route)).ok_or_else(|| unfit(site, "there is no such field in the document"))
 }
 
