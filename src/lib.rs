@@ -36,4 +36,7 @@ pub mod trigger;
 pub mod trust;
 
 // Orchestration.
+pub mod assembly;
+pub mod daemon;
+pub mod http;
 pub mod pipeline;

@@ -8,7 +8,7 @@ use crate::verify::verdict::Verdict;
 
 /// Waits that double from the first to the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
+pub(super) struct Backoff {
     /// The first wait.
     first: Duration,
     /// The longest.
@@ -22,19 +22,17 @@ const MISSING: Backoff = Backoff { first: Duration::from_secs(30), longest: Dura
 
 impl Backoff {
     /// For what failed and may work the next time.
-    pub const FAILED: Self = UNDECIDED;
+    pub(super) const FAILED: Self = UNDECIDED;
 
     /// The wait before attempt number `attempts`, counted from 0, or what we were asked to wait, if that is longer.
-    #[must_use]
-    pub fn wait(self, attempts: u32, asked: Option<Duration>) -> Duration {
+    pub(super) fn wait(self, attempts: u32, asked: Option<Duration>) -> Duration {
         let doubled = self.first.saturating_mul(1_u32.checked_shl(attempts).unwrap_or(u32::MAX));
         doubled.min(self.longest).max(asked.unwrap_or_default())
     }
 }
 
 /// How a decision is tried again; never, where only a new revision, policy or configuration can change it.
-#[must_use]
-pub fn after(answer: Answer, judged: &[Judged], files_are_readable: bool) -> Option<Backoff> {
+pub(super) fn after(answer: Answer, judged: &[Judged], files_are_readable: bool) -> Option<Backoff> {
     match answer {
         Answer::Pass => None,
         Answer::Undecided => Some(UNDECIDED),

@@ -1,12 +1,14 @@
 //! One gate: its source, its policies in force, its target, and where it stands. What a look consists of is in `look`.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::{self, RegistryPlan};
 use crate::gate::{Decision, Finder};
+use crate::http::status::{Board, GateStatus};
 use crate::metrics::{GateMetrics, Metrics, Success};
 use crate::outcome::Observer;
 use crate::pipeline::judge::{Judge, Judging};
@@ -22,7 +24,6 @@ use crate::source::Git;
 use crate::store::{GateState, Store};
 use crate::target::Delivery;
 
-use super::status::{Board, GateStatus};
 
 /// What all gates of a process share.
 pub(super) struct Shared {
@@ -52,6 +53,12 @@ pub(super) struct Gate {
     pub(super) state: GateState,
     pub(super) newest: Option<Assessed>,
     pub(super) attempts: u32,
+    /// When what did not pass is tried again.
+    pub(super) retry_at: Option<Instant>,
+    /// Whether the last failure was one that trying again does not mend.
+    pub(super) gave_up: bool,
+    /// What failed outside the decision, in the last look that came to something.
+    pub(super) failures: Vec<Problem>,
     pub(super) tags_looked_at: Option<Timestamp>,
     pub(super) status: GateStatus,
     pub(super) stop: CancellationToken,
@@ -98,6 +105,9 @@ impl Gate {
             state,
             newest: None,
             attempts: 0,
+            retry_at: None,
+            gave_up: false,
+            failures: Vec::new(),
             tags_looked_at: None,
             status,
             stop,

@@ -26,6 +26,14 @@ const MAX_RESTARTS: usize = 5;
 /// Images told in the log of one decision; the report has them all.
 const MAX_LOGGED: usize = 20;
 
+/// What a look came to.
+enum Looked {
+    /// There was nothing new; what was planned stays planned.
+    AsBefore,
+    /// A decision was made. It is tried again after this time, if at all.
+    Decided(Option<Duration>),
+}
+
 /// What a failure means for the next look.
 enum Failure {
     /// Try again, after this time at least.
@@ -37,27 +45,30 @@ enum Failure {
 }
 
 impl Gate {
-    /// Looks once. Returns when to look again for a retry, if at all.
-    pub(super) async fn look(&mut self, triggers: &BTreeSet<Trigger>) -> Option<Duration> {
+    /// Looks once, and plans when to try again what did not pass.
+    pub(super) async fn look(&mut self, triggers: &BTreeSet<Trigger>) {
         if self.settings.suspend {
-            self.publish(None);
-            return None;
+            return self.publish();
         }
-        self.status.errors.clear();
-        let retry = match self.steps(triggers).await {
-            Ok(retry) => retry,
-            Err(Failure::Again(asked)) => Some(Backoff::FAILED.wait(self.attempts, asked)),
-            Err(Failure::Final) => None,
-            Err(Failure::Stopped) => return None,
+        let before = std::mem::take(&mut self.failures);
+        let (retry, is_final) = match self.steps(triggers).await {
+            Ok(Looked::AsBefore) => {
+                self.failures = before;
+                return self.publish();
+            }
+            Ok(Looked::Decided(retry)) => (retry, false),
+            Err(Failure::Again(asked)) => (Some(Backoff::FAILED.wait(self.attempts, asked)), false),
+            Err(Failure::Final) => (None, true),
+            Err(Failure::Stopped) => return,
         };
         self.attempts = if retry.is_some() { self.attempts.saturating_add(1) } else { 0 };
-        self.publish(retry);
-        retry
+        self.retry_at = retry.map(|retry| Instant::now() + retry);
+        self.gave_up = is_final;
+        self.publish();
     }
 
-    async fn steps(&mut self, triggers: &BTreeSet<Trigger>) -> Result<Option<Duration>, Failure> {
+    async fn steps(&mut self, triggers: &BTreeSet<Trigger>) -> Result<Looked, Failure> {
         let policies_changed = self.reload_policies().await;
-        self.tell_broken_policies();
         let stop = self.stop.clone();
         let head = stop.run_until_cancelled(self.observe()).await.ok_or(Failure::Stopped)??;
         self.status.ready = true;
@@ -71,8 +82,10 @@ impl Gate {
     fn is_due(&self, head: &Revision, policies_changed: bool, triggers: &BTreeSet<Trigger>) -> bool {
         let asked = [Trigger::Start, Trigger::Reload, Trigger::Retry].iter().any(|trigger| triggers.contains(trigger));
         let Some(newest) = &self.newest else { return true };
+        // Source and target work again after a failure: say so.
+        let recovered = self.status.state == Some(State::Error.name()) && !self.gave_up;
         let expired = newest.good_until.is_some_and(|end| end <= now());
-        asked || policies_changed || expired || newest.revision.id != head.id
+        asked || policies_changed || recovered || expired || newest.revision.id != head.id
     }
 
     /// Asks the source for its head, makes it available, and holds it where history was rewritten.
@@ -104,7 +117,7 @@ impl Gate {
     }
 
     /// Decides on the newest revision, and brings it to the target where it passed.
-    async fn decide_and_deliver(&mut self, head: &Revision) -> Result<Option<Duration>, Failure> {
+    async fn decide_and_deliver(&mut self, head: &Revision) -> Result<Looked, Failure> {
         for _ in 0..MAX_RESTARTS {
             let assessed = self.assess_timed(head).await?;
             let decision = assessed.decided.decision.clone();
@@ -115,8 +128,8 @@ impl Gate {
             let retry = self.conclude(assessed);
             self.assess_applied().await;
             return match decision {
-                Decision::Pass(release) => self.deliver(&release).await.map(|()| retry),
-                Decision::Refuse(_) | Decision::Undecided => Ok(retry),
+                Decision::Pass(release) => self.deliver(&release).await.map(|()| Looked::Decided(retry)),
+                Decision::Refuse(_) | Decision::Undecided => Ok(Looked::Decided(retry)),
             };
         }
         let problem = Problem::new(ErrorCode::PolicyUnavailable, "the policies change faster than a revision is decided");
@@ -179,7 +192,7 @@ impl Gate {
             }
             Err(problems) => {
                 self.status.applied_decision = Some(Answer::Undecided.name());
-                self.status.errors.extend(problems.iter().map(Error::from));
+                self.failures.extend(problems);
             }
         }
     }
@@ -239,19 +252,19 @@ impl Gate {
     }
 
     /// Nothing new: is what was applied still there?
-    async fn keep_true(&mut self) -> Result<Option<Duration>, Failure> {
+    async fn keep_true(&mut self) -> Result<Looked, Failure> {
         self.look_at_tags().await;
-        let Some(newest) = &self.newest else { return Ok(None) };
+        let Some(newest) = &self.newest else { return Ok(Looked::AsBefore) };
         let revision = newest.revision.clone();
-        let Decision::Pass(release) = newest.decided.decision.clone() else { return Ok(None) };
+        let Decision::Pass(release) = newest.decided.decision.clone() else { return Ok(Looked::AsBefore) };
         let watched = self.settings.drift.objects != ObjectDrift::Off && self.settings.mode == Mode::Enforce;
         if !watched || self.state.applied.as_ref() != Some(&revision) {
-            return Ok(None);
+            return Ok(Looked::AsBefore);
         }
         let drift = self.target().await?.drift(&release).await.map_err(|error| self.turned_away(error))?;
         self.note_drift(&drift);
         if drift.is_empty() || self.settings.drift.objects != ObjectDrift::Correct || !self.policies.broken.is_empty() {
-            return Ok(None);
+            return Ok(Looked::AsBefore);
         }
         // Every write needs a pass under the policies in force at this moment.
         self.decide_and_deliver(&revision).await
@@ -347,16 +360,11 @@ impl Gate {
         }
         self.metrics.state(State::Error);
         self.status.state = Some(State::Error.name());
-        self.status.errors.extend(problems.iter().map(Error::from));
+        self.failures.extend(problems);
         match retry {
             Retry::Never => Failure::Final,
             Retry::Later(asked) => Failure::Again(asked),
         }
-    }
-
-    fn tell_broken_policies(&mut self) {
-        let broken = self.policies.broken.iter().map(Error::from);
-        self.status.errors.extend(broken);
     }
 
     fn keep_state(&mut self) -> Result<(), Failure> {
@@ -364,12 +372,14 @@ impl Gate {
         kept.map_err(|problem| self.fail(vec![problem], Retry::Later(None)))
     }
 
-    fn publish(&mut self, retry: Option<Duration>) {
+    fn publish(&mut self) {
         let id = |revision: &Option<Revision>| revision.as_ref().map(|revision| revision.id.clone());
         self.status.observed = id(&self.state.observed);
         self.status.passed = id(&self.state.passed);
         self.status.applied = id(&self.state.applied);
-        self.status.retry_in_seconds = retry.map(|retry| retry.as_secs());
+        self.status.errors = self.failures.iter().chain(&self.policies.broken).map(Error::from).collect();
+        let wait = self.retry_at.map(|at| at.saturating_duration_since(Instant::now()));
+        self.status.retry_in_seconds = wait.map(|wait| wait.as_secs());
         self.status.reconciled = Some(now().to_string());
         self.shared.board.show(self.status.clone());
     }

@@ -232,7 +232,10 @@ impl<R: Registry> Judge<'_, R> {
         let judgement = verify::verify(image, &evidence, demands);
         let fresh = fetched || (lookups.is_empty() && kept.is_none());
         if let (Some(store), Verdict::Verified(_), true) = (self.store, &judgement.verdict, fresh) {
-            store.keep_evidence(image, &evidence);
+            if let Err(problem) = store.keep_evidence(image, &evidence) {
+                // The verdict does not rest on it: the next look asks the registry again.
+                tracing::warn!(image = %image.repository, error = %problem, "evidence not kept");
+            }
         }
         judgement
     }

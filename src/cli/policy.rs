@@ -1,0 +1,41 @@
+//! `sealgate policy check`.
+
+use std::path::PathBuf;
+
+use crate::assembly;
+use crate::report::Subject;
+use crate::report::{Policy, Report};
+
+use super::output::{Form, Output, Stream};
+use super::{Exit, problem_report};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Validates policies with the keys that they name
+    Check {
+        /// Policy files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The form of the report
+        #[arg(long, value_enum, default_value_t = Form::Text, value_name = "FORM")]
+        output: Form,
+    },
+}
+
+pub(super) fn run(command: &Command, output: &Output) -> Exit {
+    let Command::Check { files, output: form } = command;
+    match assembly::policies(files) {
+        Ok(set) => {
+            let policies: Vec<Policy> = crate::pipeline::policies(&set);
+            if *form == Form::Text {
+                let lines: String =
+                    policies.iter().map(|policy| format!("policy `{}` is valid: {}\n", policy.name, policy.digest)).collect();
+                return output.raw(lines.as_bytes());
+            }
+            let subject = Subject { policies, ..Subject::default() };
+            let report = Report::new(subject, &[], &[], &[], Some(crate::gate::Answer::Pass));
+            output.report(&report, *form, Stream::Out)
+        }
+        Err(problems) => output.report(&problem_report(&problems), *form, Stream::Out),
+    }
+}

@@ -1,0 +1,292 @@
+//! What `check`, `pin` and `verify` share: the policy in one of three ways, the registries, the bounds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::assembly::{self, RegistryPlan};
+use crate::discovery;
+use crate::gate::Finder;
+use crate::image::Host;
+use crate::manifest;
+use crate::outcome::Observer;
+use crate::pipeline::judge::{Bounds, Judge};
+use crate::policy::PolicySet;
+use crate::reason::{ErrorCode, Problem};
+use crate::registry::{Access, Client, default_credential_files};
+use crate::settings::{self, LimitSettings, Settings};
+use crate::signer::PublicKey;
+use crate::source;
+use crate::trust;
+
+use super::Environment;
+use super::output::Form;
+
+/// Images judged at once, where nothing is said.
+const JOBS: usize = 16;
+
+/// Options of every command that verifies.
+#[derive(Debug, clap::Args)]
+pub(super) struct Common {
+    /// A policy file (repeatable)
+    #[arg(long, value_name = "FILE")]
+    policy: Vec<PathBuf>,
+    /// A public key in PEM (repeatable: any of them)
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+    /// A signed annotation that must be there (with --key; repeatable)
+    #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
+    annotations: Vec<String>,
+    /// Keyless: not supported yet
+    #[arg(long, value_name = "SUBJECT")]
+    certificate_identity: Option<String>,
+    /// Keyless: not supported yet
+    #[arg(long, value_name = "REGEXP")]
+    certificate_identity_regexp: Option<String>,
+    /// Keyless: not supported yet
+    #[arg(long, value_name = "ISSUER")]
+    certificate_oidc_issuer: Option<String>,
+    /// Keyless: not supported yet
+    #[arg(long, value_name = "REGEXP")]
+    certificate_oidc_issuer_regexp: Option<String>,
+    /// Keyless: not supported yet
+    #[arg(long, value_name = "FILE")]
+    trusted_root: Option<PathBuf>,
+    /// The daemon's configuration: says what the daemon would say (with --gate)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The gate of the configuration
+    #[arg(long, value_name = "NAME")]
+    gate: Option<String>,
+    /// A file whose top-level key is `registries:`
+    #[arg(long, value_name = "FILE")]
+    registry_config: Option<PathBuf>,
+    /// A registry that may be asked besides those that the policy names (repeatable)
+    #[arg(long, value_name = "HOST")]
+    registry: Vec<String>,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t = Form::Text, value_name = "FORM")]
+    pub(super) output: Form,
+    /// The namespace of objects that name none
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Files and folders to leave out (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Images verified at once
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Time for one image with all its retries, such as 30s [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+    /// Connect to nothing but the images' registries
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Everything needed to judge.
+pub(super) struct Setup {
+    pub(super) policies: PolicySet,
+    pub(super) client: Client,
+    pub(super) rules: discovery::Rules,
+    pub(super) namespace: Option<String>,
+    pub(super) exclude: Vec<String>,
+    pub(super) limits: LimitSettings,
+    bounds: Bounds,
+    observer: Arc<dyn Observer>,
+}
+
+/// Where the policy comes from.
+enum Way {
+    Policy,
+    Keys,
+    Gate { config: PathBuf, gate: String },
+}
+
+/// What the configuration adds.
+struct Background {
+    policies: PolicySet,
+    hosts: RegistryPlan,
+    access: Access,
+    rules: discovery::Rules,
+    namespace: Option<String>,
+    exclude: Vec<String>,
+    limits: LimitSettings,
+}
+
+impl Common {
+    /// Reads everything that the options name. `typed` are the hosts of images on the command line.
+    ///
+    /// # Errors
+    /// Every problem of options and files.
+    pub(super) fn setup(
+        &self,
+        environment: &Environment,
+        typed: &BTreeSet<Host>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Setup, Vec<Problem>> {
+        self.refuse_keyless()?;
+        let background = match self.way()? {
+            Way::Policy => self.tool(assembly::policies(&self.policy)?, environment),
+            Way::Keys => {
+                let mut background = self.tool(self.key_policy()?, environment);
+                background.access.hosts.extend(Host::parse("docker.io"));
+                background
+            }
+            Way::Gate { config, gate } => configured(&config, &gate, environment)?,
+        };
+        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits } = background;
+        access.hosts.extend(typed.iter().cloned());
+        for name in &self.registry {
+            access.hosts.insert(Host::parse(name).map_err(|error| usage(format!("--registry: {error}")))?);
+        }
+        if let Some(path) = &self.registry_config {
+            hosts.hosts.extend(assembly::hosts(&settings::load_registries(path)?)?);
+        }
+        exclude.extend(self.exclude.iter().cloned());
+        let image_timeout = match &self.timeout {
+            Some(text) => settings::quantity::duration(text).map_err(|wrong| usage(format!("--timeout: {}", wrong.message)))?,
+            None => Duration::from_secs(30),
+        };
+        // No limit on all images together: a person can interrupt, and a pipeline has its own.
+        let bounds = Bounds {
+            jobs: self.jobs.unwrap_or(JOBS).clamp(1, 256),
+            image_timeout,
+            decision_timeout: Duration::from_secs(24 * 3600),
+        };
+        let client = hosts.client(access, image_timeout, Arc::clone(&observer)).map_err(|problem| vec![problem])?;
+        let namespace = self.namespace.clone().or(namespace);
+        Ok(Setup { policies, client, rules, namespace, exclude, limits, bounds, observer })
+    }
+
+    fn way(&self) -> Result<Way, Vec<Problem>> {
+        let by_gate = self.config.is_some() || self.gate.is_some();
+        match (self.policy.is_empty(), self.key.is_empty(), by_gate) {
+            (false, true, false) if self.annotations.is_empty() => Ok(Way::Policy),
+            (false, true, false) => Err(usage("-a belongs to --key; a policy has `annotations` of its own")),
+            (true, false, false) => Ok(Way::Keys),
+            (true, true, true) => match (self.config.clone(), self.gate.clone()) {
+                (Some(config), Some(gate)) => Ok(Way::Gate { config, gate }),
+                _ => Err(usage("--config and --gate go together")),
+            },
+            (true, true, false) => Err(usage("say what to verify against: --policy FILE, or --key FILE, or --config FILE --gate NAME")),
+            _ => Err(usage("--policy, --key and --config exclude each other")),
+        }
+    }
+
+    fn refuse_keyless(&self) -> Result<(), Vec<Problem>> {
+        let Self { certificate_identity, certificate_identity_regexp, certificate_oidc_issuer, .. } = self;
+        let texts = [
+            certificate_identity,
+            certificate_identity_regexp,
+            certificate_oidc_issuer,
+            &self.certificate_oidc_issuer_regexp,
+        ];
+        if texts.iter().any(|text| text.is_some()) || self.trusted_root.is_some() {
+            return Err(usage("keyless verification is not supported yet: use --key FILE or a policy with keys"));
+        }
+        Ok(())
+    }
+
+    /// cosign's own habits: any of these keys, for all images.
+    fn key_policy(&self) -> Result<PolicySet, Vec<Problem>> {
+        let mut keys = Vec::new();
+        let mut problems = Vec::new();
+        for path in &self.key {
+            let name = path.display().to_string();
+            let key = trust::file::beside("", &name).and_then(|pem| PublicKey::from_pem(&pem).map_err(|e| e.to_string()));
+            match key {
+                Ok(key) => keys.push((name, key)),
+                Err(why) => problems.push(
+                    Problem::new(ErrorCode::PolicyInvalid, format!("failed to read the key: {why}"))
+                        .in_file(name)
+                        .with_help("give a public key in PEM, such as cosign.pub"),
+                ),
+            }
+        }
+        let mut annotations = BTreeMap::new();
+        for text in &self.annotations {
+            match text.split_once('=') {
+                Some((key, value)) if !key.is_empty() => {
+                    annotations.insert(key.to_owned(), value.to_owned());
+                }
+                _ => problems.extend(usage(format!("-a {text}: write KEY=VALUE"))),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        PolicySet::from_keys(keys, &annotations).map_err(|problem| vec![problem])
+    }
+
+    /// A command-line tool may ask what its policy names, and loopback.
+    fn tool(&self, policies: PolicySet, environment: &Environment) -> Background {
+        Background {
+            access: Access { hosts: policies.hosts(), any_loopback: true },
+            policies,
+            hosts: RegistryPlan { credentials: default_credential_files(environment), ..RegistryPlan::default() },
+            rules: discovery::Rules::default(),
+            namespace: None,
+            exclude: Vec::new(),
+            limits: LimitSettings::default(),
+        }
+    }
+}
+
+/// What a gate of the daemon goes by.
+fn configured(config: &std::path::Path, gate: &str, environment: &Environment) -> Result<Background, Vec<Problem>> {
+    let settings = settings::load(config, environment)?;
+    let hosts = assembly::registries(&settings, default_credential_files(environment))?;
+    let Settings { gates, discovery, limits, .. } = settings;
+    let Some(found) = gates.iter().find(|found| found.name == gate) else {
+        let known: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
+        return Err(usage(format!("--gate {gate}: the configuration has {}", known.join(", "))));
+    };
+    let policies = assembly::policies(&found.policies)?;
+    Ok(Background {
+        access: assembly::access(&policies),
+        policies,
+        hosts,
+        rules: discovery,
+        namespace: found.namespace.clone(),
+        exclude: found.source.exclude.clone(),
+        limits,
+    })
+}
+
+impl Setup {
+    /// The judge, at this moment.
+    pub(super) fn judge(&self) -> Judge<'_, Client> {
+        Judge {
+            registry: &self.client,
+            policies: &self.policies,
+            store: None,
+            observer: self.observer.as_ref(),
+            bounds: self.bounds,
+            now: now(),
+        }
+    }
+
+    /// How sites are found.
+    pub(super) fn finder<'a>(&'a self, limits: &'a manifest::Limits) -> Finder<'a> {
+        Finder { rules: &self.rules, namespace: self.namespace.as_deref(), limits }
+    }
+
+    /// The bounds of reading files.
+    pub(super) fn source_limits(&self) -> source::Limits {
+        source::Limits { file_bytes: self.limits.file_bytes, files: self.limits.files, ..source::Limits::default() }
+    }
+}
+
+/// A problem with what was typed.
+pub(super) fn usage(message: impl Into<String>) -> Vec<Problem> {
+    vec![Problem::new(ErrorCode::Usage, message).with_help("see `sealgate --help`")]
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line is where time enters")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,302 @@
+//! When to run: one task for each gate, which owns that gate's state; reload, shutdown, and who hears of it.
+
+mod backoff;
+mod gate;
+mod look;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::assembly;
+use crate::http;
+use crate::metrics::Metrics;
+use crate::reason::{ErrorCode, Problem};
+use crate::registry::default_credential_files;
+use crate::report::Report;
+use crate::settings::{self, Settings};
+use crate::store::Store;
+use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places, watch};
+
+use gate::{Gate, Shared};
+use crate::http::status::{Board, GateStatus};
+
+/// How long a write in flight may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// What the daemon is started with.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Why the daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to leave.
+    Asked,
+    /// A task died, which the log names.
+    Died,
+}
+
+/// What one reconcile of a gate came to.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// Where the gate stands.
+    pub status: GateStatus,
+    /// The report on its newest revision.
+    pub report: Option<Arc<Report>>,
+}
+
+/// Everything that gates need, and the gates themselves.
+struct World {
+    gates: Vec<Gate>,
+    stop: CancellationToken,
+}
+
+/// What outlives a reload.
+struct Kept {
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    board: Board,
+}
+
+/// Runs until it is asked to leave.
+///
+/// # Errors
+/// Everything that keeps it from starting.
+pub async fn run(invocation: &Invocation) -> Result<Ending, Vec<Problem>> {
+    let one = |problem: Problem| vec![problem];
+    let settings = settings::load(&invocation.config, &invocation.environment)?;
+    let kept = Kept::open(&settings).map_err(one)?;
+    let world = World::build(settings.clone(), invocation, &kept)?;
+    let listener = bind(&settings).await.map_err(one)?;
+    let signals = |error: std::io::Error| one(Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}")));
+    let mut shutdown = Shutdown::listen().map_err(signals)?;
+    let reloads = Reloads::listen().map_err(signals)?;
+
+    let ending = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let metrics = Arc::clone(&kept.metrics);
+    let scrape: http::Scrape = Arc::new(move || metrics.text().map_err(|error| error.to_string()));
+    let page = http::serve(listener, scrape, kept.board.follow(), ending.clone().cancelled_owned());
+    tasks.spawn(async move {
+        page.await;
+        "http"
+    });
+    let supervisor = Supervisor { invocation: invocation.clone(), settings, kept, reloads, ending: ending.clone() };
+    tasks.spawn(async move {
+        supervisor.supervise(world).await;
+        "supervisor"
+    });
+    tokio::select! {
+        signal = shutdown.requested() => {
+            tracing::info!(signal, "leaving");
+            ending.cancel();
+            Ok(farewell(&mut tasks).await)
+        }
+        Some(dead) = tasks.join_next() => Ok(died(dead)),
+    }
+}
+
+/// Waits for the tasks to end, but not for ever.
+async fn farewell(tasks: &mut JoinSet<&'static str>) -> Ending {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("a write did not end in time; the next start takes it up again");
+    }
+    Ending::Asked
+}
+
+fn died(dead: Result<&'static str, JoinError>) -> Ending {
+    match dead {
+        Ok(name) => tracing::error!(task = name, "a task ended that should not"),
+        Err(error) => tracing::error!(error = %error, "a task died"),
+    }
+    Ending::Died
+}
+
+/// One reconcile of every gate.
+///
+/// # Errors
+/// Everything that keeps it from starting.
+pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
+    let settings = settings::load(&invocation.config, &invocation.environment)?;
+    let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
+    let world = World::build(settings, invocation, &kept)?;
+    let start = BTreeSet::from([Trigger::Start]);
+    let looks = world.gates.into_iter().map(|mut gate| {
+        let start = start.clone();
+        async move {
+            gate.look(&start).await;
+            Once { report: gate.status.report.clone(), status: gate.status }
+        }
+    });
+    Ok(futures::future::join_all(looks).await)
+}
+
+async fn bind(settings: &Settings) -> Result<TcpListener, Problem> {
+    let failed = |error: std::io::Error| {
+        Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen on {}: {error}", settings.listen))
+            .with_help("set `listen` to an address of this machine and a free port")
+    };
+    let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(address = %address, "listening");
+    Ok(listener)
+}
+
+impl Kept {
+    fn open(settings: &Settings) -> Result<Self, Problem> {
+        let metrics = Metrics::new()
+            .map_err(|error| Problem::new(ErrorCode::ConfigInvalid, format!("failed to make metrics: {error}")))?;
+        Ok(Self { store: Arc::new(Store::open(&settings.state_dir)?), metrics: Arc::new(metrics), board: Board::new() })
+    }
+}
+
+impl World {
+    /// Builds every gate, or says everything that keeps one from being built.
+    fn build(settings: Settings, invocation: &Invocation, kept: &Kept) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut loaded = Vec::new();
+        for gate in &settings.gates {
+            match assembly::policies(&gate.policies) {
+                Ok(policies) => loaded.push((gate.clone(), policies)),
+                Err(found) => problems.extend(found),
+            }
+        }
+        let credentials = default_credential_files(&invocation.environment);
+        let plan = match assembly::registries(&settings, credentials) {
+            Ok(plan) if problems.is_empty() => plan,
+            Ok(_) => return Err(problems),
+            Err(found) => {
+                problems.extend(found);
+                return Err(problems);
+            }
+        };
+        let policies: Vec<_> = loaded.iter().map(|(_, policies)| policies).collect();
+        kept.metrics.name_registries(assembly::registry_names(&settings, &policies));
+        let shared = Arc::new(Shared {
+            settings,
+            plan,
+            store: Arc::clone(&kept.store),
+            metrics: Arc::clone(&kept.metrics),
+            board: kept.board.clone(),
+        });
+        let stop = CancellationToken::new();
+        let mut gates = Vec::new();
+        for (gate, policies) in loaded {
+            match Gate::new(gate, policies, Arc::clone(&shared), stop.child_token()) {
+                Ok(gate) => gates.push(gate),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let names: BTreeSet<String> = gates.iter().map(|gate| gate.settings.name.clone()).collect();
+        kept.metrics.keep_gates(&names);
+        kept.board.keep(&names);
+        gates.iter().for_each(|gate| kept.board.show(gate.status.clone()));
+        Ok(Self { gates, stop })
+    }
+}
+
+/// Starts the gates, and starts them anew when the configuration changes.
+struct Supervisor {
+    invocation: Invocation,
+    settings: Settings,
+    kept: Kept,
+    reloads: Reloads,
+    ending: CancellationToken,
+}
+
+/// Why the gates stop.
+enum Next {
+    Leave,
+    Replace(Box<World>),
+}
+
+impl Supervisor {
+    async fn supervise(mut self, world: World) {
+        let mut world = world;
+        loop {
+            match self.tend(world).await {
+                Next::Leave => return,
+                Next::Replace(next) => world = *next,
+            }
+        }
+    }
+
+    /// Runs these gates until the process ends or another configuration replaces them.
+    async fn tend(&mut self, world: World) -> Next {
+        let (sender, mut receiver) = trigger::channel();
+        let config = [self.invocation.config.clone()];
+        let _watch = watch(&file_places(&config), Trigger::ConfigChanged, &sender);
+        let World { gates, stop } = world;
+        let mut senders = Vec::new();
+        let mut tasks = JoinSet::new();
+        for gate in gates {
+            let (sender, receiver) = trigger::channel();
+            senders.push(sender.clone());
+            tasks.spawn(task::run(gate, sender, receiver));
+        }
+        let next = loop {
+            tokio::select! {
+                () = self.ending.cancelled() => break Next::Leave,
+                Some(dead) = tasks.join_next() => {
+                    died(dead);
+                    break Next::Leave;
+                }
+                () = self.reloads.next() => senders.iter().for_each(|gate| gate.send(Trigger::Reload)),
+                _ = receiver.next() => {}
+            }
+            if let Some(world) = self.changed() {
+                break Next::Replace(Box::new(world));
+            }
+        };
+        stop.cancel();
+        while tasks.join_next().await.is_some() {}
+        next
+    }
+
+    /// The world of a configuration that is another one now, and valid. A broken one is told, and the one in force stays.
+    fn changed(&mut self) -> Option<World> {
+        let loaded = settings::load(&self.invocation.config, &self.invocation.environment);
+        let built = match loaded {
+            Ok(settings) if settings == self.settings => return None,
+            Ok(settings) => self.rebuild(settings),
+            Err(problems) => Err(problems),
+        };
+        match built {
+            Ok(world) => {
+                tracing::info!(gates = world.gates.len(), "configuration loaded");
+                Some(world)
+            }
+            Err(problems) => {
+                for problem in problems {
+                    tracing::warn!(error = %problem, help = problem.help, "new configuration cannot be used; the one in force stays");
+                }
+                None
+            }
+        }
+    }
+
+    fn rebuild(&mut self, settings: Settings) -> Result<World, Vec<Problem>> {
+        if settings.listen != self.settings.listen || settings.state_dir != self.settings.state_dir {
+            tracing::warn!("`listen` and `stateDir` take effect at the next start");
+        }
+        let world = World::build(settings.clone(), &self.invocation, &self.kept)?;
+        self.settings = settings;
+        Ok(world)
+    }
+}

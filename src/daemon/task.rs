@@ -1,0 +1,36 @@
+//! The task of one gate: looks, waits for a reason to look again, leaves when asked.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use crate::trigger::{Receiver, Sender, Trigger, Watch, file_places, repository_places, watch};
+
+use super::gate::Gate;
+
+/// Runs a gate until it is asked to stop.
+pub(super) async fn run(mut gate: Gate, sender: Sender, mut receiver: Receiver) -> &'static str {
+    let _watches = watches(&gate, &sender);
+    let stop = gate.stop.clone();
+    let mut triggers = BTreeSet::from([Trigger::Start]);
+    loop {
+        gate.look(&triggers).await;
+        let interval = gate.settings.source.interval;
+        let retry = gate.retry_at.map(|at| at.saturating_duration_since(Instant::now())).filter(|wait| *wait <= interval);
+        let (wait, then) = retry.map_or((interval, Trigger::Interval), |wait| (wait, Trigger::Retry));
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return "gate",
+            heard = receiver.next() => triggers = heard,
+            () = tokio::time::sleep(wait) => triggers = BTreeSet::from([then]),
+        }
+    }
+}
+
+/// Watches what is on this machine; the interval is for the rest.
+fn watches(gate: &Gate, sender: &Sender) -> Vec<Watch> {
+    let repository = gate.git.lock().unwrap_or_else(PoisonError::into_inner).watch_path();
+    let source = repository.and_then(|path| watch(&repository_places(&path), Trigger::SourceChanged, sender));
+    let policies = watch(&file_places(&gate.settings.policies), Trigger::PolicyChanged, sender);
+    source.into_iter().chain(policies).collect()
+}
