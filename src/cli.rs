@@ -1,7 +1,6 @@
 //! The command line: what can be typed, and who does it. Human output goes to stdout, logs and progress to stderr.
 
 mod check;
-mod demo;
 mod images;
 mod output;
 mod pin;
@@ -61,8 +60,6 @@ enum Command {
     /// Works on policies
     #[command(subcommand)]
     Policy(policy::Command),
-    /// A small local world, and the daemon on it: no cluster, no network
-    Demo(demo::Args),
     /// Prints a completion script for a shell
     Completions {
         /// The shell
@@ -166,7 +163,6 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Images(args) => images::run(args, &output),
         Command::Verify(args) => verify::run(args, environment, &output),
         Command::Policy(command) => policy::run(command, &output),
-        Command::Demo(args) => demo::run(args, environment, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "sealgate", &mut script);

@@ -37,6 +37,7 @@ pub mod trust;
 
 // Orchestration.
 pub mod assembly;
+pub mod cli;
 pub mod daemon;
 pub mod http;
 pub mod pipeline;

@@ -211,6 +211,21 @@ pub struct ProxySettings {
     pub no_proxy: Vec<String>,
 }
 
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            file_bytes: 10 << 20,
+            files: 50_000,
+            images: 5_000,
+            manifest_bytes: 4 << 20,
+            blob_bytes: 32 << 20,
+            signatures: 64,
+            image_timeout: Duration::from_secs(120),
+            decision_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
 impl Default for RegistrySettings {
     fn default() -> Self {
         Self {

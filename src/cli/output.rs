@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::reason::Problem;
 use crate::report::text::{self, Colour};
-use crate::report::{Report, github, json, junit, sarif};
+use crate::report::{Report, json};
 
 use super::{Environment, Exit, problem_report};
 
@@ -53,9 +53,7 @@ impl Output {
         let text = match form {
             Form::Text => text::render(report, self.colour(stream)),
             Form::Json => json::render(report),
-            Form::Sarif => sarif::render(report),
-            Form::Junit => junit::render(report),
-            Form::Github => github::render(report),
+            Form::Sarif | Form::Junit | Form::Github => json::render(report),
         };
         self.write(stream, text.as_bytes()).worst(Exit::of(report))
     }

@@ -21,6 +21,15 @@ pub const STDIN: &str = "-";
 /// Most problems told of one call.
 const MAX_PROBLEMS: usize = 100;
 
+/// What was found under the paths that were given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// The files that could be read.
+    pub files: Vec<File>,
+    /// What could not.
+    pub problems: Vec<Problem>,
+}
+
 /// Reads what these paths name, in their order, each folder's files sorted by path; what is named twice is read once.
 ///
 /// # Errors
@@ -31,6 +40,20 @@ pub fn read(
     stdin: &mut dyn Read,
     limits: &Limits,
 ) -> Result<Vec<File>, Vec<Problem>> {
+    let Found { files, problems } = search(paths, exclude, stdin, limits)?;
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
+/// As [`read`], with what could be read beside what could not.
+///
+/// # Errors
+/// When a pattern is none.
+pub fn search(
+    paths: &[PathBuf],
+    exclude: &[String],
+    stdin: &mut dyn Read,
+    limits: &Limits,
+) -> Result<Found, Vec<Problem>> {
     let exclude = Exclude::new(exclude, ErrorCode::Usage)?;
     let mut walk =
         Walk { exclude, limits, files: Vec::new(), problems: Vec::new(), seen: HashSet::new(), entries: 0, bytes: 0 };
@@ -40,7 +63,7 @@ pub fn read(
             break;
         }
     }
-    if walk.problems.is_empty() { Ok(walk.files) } else { Err(walk.problems) }
+    Ok(Found { files: walk.files, problems: walk.problems })
 }
 
 struct Walk<'a> {
