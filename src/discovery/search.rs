@@ -163,11 +163,13 @@ impl<'d> Search<'d> {
 
     fn leaf(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Option<Claim<'static>>) {
         self.inside(node);
-        if let Some(claim) = claim {
+        // Where the catalogue says no more than the pod shape does, the pod shape is the layer that found it.
+        let as_pod = claim.is_none_or(|claim| claim.layer == Layer::Catalogue && claim.action == Action::Pin);
+        if as_pod && pod::is_image(&self.way) {
+            let claim = Claim { action: Action::Pin, layer: Layer::Pod, as_what: As::Prefixed(&[]) };
             return self.claimed(node, scalar, claim);
         }
-        if pod::is_image(&self.way) {
-            let claim = Claim { action: Action::Pin, layer: Layer::Pod, as_what: As::Prefixed(&[]) };
+        if let Some(claim) = claim {
             return self.claimed(node, scalar, claim);
         }
         let Typed::String(text) = &scalar.typed else { return };

@@ -1,5 +1,7 @@
 //! What is found in documents, as tables; and the corpus of hiding places.
 
+mod corpus;
+
 use super::site::{Action, Layer, Site};
 use super::{FieldRule, Rules, discover, settling_line};
 use crate::manifest::{Limits, read};
