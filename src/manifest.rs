@@ -10,6 +10,7 @@ pub mod objects;
 pub mod parse;
 pub mod pin;
 mod rewrite;
+mod tags;
 mod text;
 pub mod tree;
 mod typing;
