@@ -149,9 +149,8 @@ impl<'d> Search<'d> {
             return;
         };
         match (claim.as_what, claim.action) {
-            (As::Split(split), _) => self.split(node, split, claim),
             (As::Whole | As::Prefixed(_), Action::Ignore) => self.ignored = self.ignored.or(Some(claim.layer)),
-            (As::Whole | As::Prefixed(_), Action::Pin | Action::Verify | Action::Unclassified) => {
+            (As::Whole | As::Prefixed(_), Action::Pin | Action::Verify | Action::Unclassified) | (As::Split(_), _) => {
                 self.found(node, unusable(claim.action, claim.layer, node));
             }
             (As::Part | As::Elsewhere, _) => {}
@@ -186,7 +185,8 @@ impl<'d> Search<'d> {
     fn claimed(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Claim<'static>) {
         let Claim { action, layer, as_what } = claim;
         let draft = match (&scalar.typed, as_what) {
-            (_, As::Part | As::Split(_)) | (Typed::Null, _) => return,
+            (_, As::Part) | (Typed::Null, _) => return,
+            (_, As::Split(split)) => return self.split(split, claim),
             (Typed::String(text), As::Elsewhere) => elsewhere(text),
             (Typed::String(text), As::Whole | As::Prefixed(_)) => whole(text, prefix(text, as_what), action, layer),
             (Typed::Bool(_) | Typed::Number(_), As::Whole | As::Prefixed(_) | As::Elsewhere) => {
@@ -207,9 +207,11 @@ impl<'d> Search<'d> {
         self.found(node, draft);
     }
 
-    fn split(&mut self, node: &'d Node, split: &Split, claim: Claim<'static>) {
-        let Some(Joined { key, node, written, form }) = join(node, split) else { return };
+    fn split(&mut self, split: &Split, claim: Claim<'static>) {
+        let joined = self.parents.last().and_then(|parts| join(parts, split));
+        let Some(Joined { key, node, written, form }) = joined else { return };
         let mut route = self.route();
+        route.pop();
         route.push(Step::Key(key));
         let image = ImageRef::parse(&written);
         self.push(node, route, Draft { action: claim.action, layer: claim.layer, written, image, form });

@@ -101,6 +101,10 @@ fn known_kinds_are_found_by_the_catalogue() {
             &["spec.image.tag pin catalogue r.io/a:v1"],
         ),
         (
+            "{apiVersion: awx.ansible.com/v1beta1, kind: AWX, spec: {image: r.io/awx, image_version: '1', redis_image: r.io/redis}}",
+            &["spec.image_version verify catalogue r.io/awx:1", "spec.redis_image verify catalogue r.io/redis"],
+        ),
+        (
             "{apiVersion: nvidia.com/v1, kind: ClusterPolicy, spec: {driver: {repository: nvcr.io/n, image: driver, version: '5'}}}",
             &["spec.driver.version verify catalogue nvcr.io/n/driver:5"],
         ),
