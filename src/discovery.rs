@@ -11,6 +11,7 @@ mod pod;
 mod rules;
 mod search;
 pub mod site;
+mod split;
 #[cfg(test)]
 mod tests;
 

@@ -11,6 +11,7 @@ pub mod parse;
 pub mod pin;
 mod rewrite;
 mod survey;
+mod tags;
 mod text;
 pub mod tree;
 mod typing;

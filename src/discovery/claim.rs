@@ -25,7 +25,7 @@ pub(super) enum As<'c> {
     Whole,
     /// A whole reference behind one of these prefixes, which may be left out.
     Prefixed(&'c [String]),
-    /// A mapping whose keys make a reference.
+    /// The repository of a reference whose other parts stand beside it.
     Split(&'c Split),
     /// A part of such a reference: it is no site of its own.
     Part,
@@ -109,13 +109,11 @@ impl<'c> Claims<'c> {
     }
 
     fn split(&mut self, node: &Node, split: &'c Split, claim: Claim<'c>) {
-        if node.get(&split.repository).is_none_or(Node::is_null) {
-            return;
-        }
-        self.claim(node, claim);
-        let Split { registry, repository, name, tag, digest, prefixes: _ } = split;
-        let optional = [registry, name, tag, digest].into_iter().flatten();
-        for key in std::iter::once(repository).chain(optional) {
+        let Some(repository) = node.get(&split.repository).filter(|repository| !repository.is_null()) else { return };
+        // The claim is about the repository, since one mapping can hold several references.
+        self.claim(repository, claim);
+        let Split { registry, repository: _, name, tag, digest, prefixes: _ } = split;
+        for key in [registry, name, tag, digest].into_iter().flatten() {
             if let Some(part) = node.get(key) {
                 self.claim(part, Claim { as_what: As::Part, ..claim });
             }

@@ -17,7 +17,7 @@ pub(super) enum Crumb<'d> {
 pub(super) fn is_image(way: &[Crumb<'_>]) -> bool {
     match way {
         [.., Crumb::Key(list), Crumb::Index(_), Crumb::Key("image")] => is_list(list),
-        [.., Crumb::Key(_), Crumb::Index(_), Crumb::Key("image"), Crumb::Key("reference")] => true,
+        [.., Crumb::Key("image"), Crumb::Key("reference")] => true,
         _ => false,
     }
 }

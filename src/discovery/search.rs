@@ -8,6 +8,7 @@ use super::guess::{Guess, guess, is_trap};
 use super::pod::{self, Crumb};
 use super::rules::Rules;
 use super::site::{Action, Form, Layer, Site, Step};
+use super::split::{Joined, join, plain_text, tag_part};
 use super::{path, site::Object};
 use crate::image::reference::{ImageRef, ReferenceError};
 use crate::manifest::tree::{Scalar, Style, Typed, Value};
@@ -48,8 +49,8 @@ struct Search<'d> {
     base: Vec<Step>,
     way: Vec<Crumb<'d>>,
     parents: Vec<&'d Node>,
-    /// Below a mapping that the user's rules leave out.
-    ignored: usize,
+    /// Below a mapping or a list that is left out, and by which layer.
+    ignored: Option<Layer>,
     sites: Vec<Site>,
     problems: Vec<Problem>,
 }
@@ -75,7 +76,7 @@ impl<'d> Search<'d> {
             base: manifest.route.clone(),
             way: Vec::new(),
             parents: Vec::new(),
-            ignored: 0,
+            ignored: None,
             sites: Vec::new(),
             problems: Vec::new(),
         }
@@ -121,53 +122,50 @@ impl<'d> Search<'d> {
         match &node.value {
             Value::Scalar(scalar) => self.leaf(node, scalar, claim),
             Value::Sequence(items) => {
-                let ignored = self.branch(node, claim);
+                let outside = self.ignored;
+                self.branch(node, claim);
                 for (index, item) in items.iter().enumerate() {
                     self.child(node, Crumb::Index(index), item);
                 }
-                self.ignored = self.ignored.saturating_sub(ignored);
+                self.ignored = outside;
             }
             Value::Mapping(entries) => {
-                let ignored = self.branch(node, claim);
+                let outside = self.ignored;
+                self.branch(node, claim);
                 for (key, child) in entries {
                     self.child(node, Crumb::Key(&key.text), child);
                 }
-                self.ignored = self.ignored.saturating_sub(ignored);
+                self.ignored = outside;
             }
         }
     }
 
-    /// A claim about a mapping or a sequence; says by how much more what is below is ignored.
-    fn branch(&mut self, node: &'d Node, claim: Option<Claim<'static>>) -> usize {
+    /// A claim about a mapping or a sequence.
+    fn branch(&mut self, node: &'d Node, claim: Option<Claim<'static>>) {
         let Some(claim) = claim else {
             if pod::is_image(&self.way) {
                 self.found(node, unusable(Action::Pin, Layer::Pod, node));
             }
-            return 0;
+            return;
         };
         match (claim.as_what, claim.action) {
-            (As::Split(split), _) => self.split(node, split, claim),
-            (As::Whole | As::Prefixed(_), Action::Ignore) => return self.ignore_below(),
-            (As::Whole | As::Prefixed(_), Action::Pin | Action::Verify | Action::Unclassified) => {
+            (As::Whole | As::Prefixed(_), Action::Ignore) => self.ignored = self.ignored.or(Some(claim.layer)),
+            (As::Whole | As::Prefixed(_), Action::Pin | Action::Verify | Action::Unclassified) | (As::Split(_), _) => {
                 self.found(node, unusable(claim.action, claim.layer, node));
             }
             (As::Part | As::Elsewhere, _) => {}
         }
-        0
-    }
-
-    fn ignore_below(&mut self) -> usize {
-        self.ignored = self.ignored.saturating_add(1);
-        1
     }
 
     fn leaf(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Option<Claim<'static>>) {
         self.inside(node);
-        if let Some(claim) = claim {
+        // Where the catalogue says no more than the pod shape does, the pod shape is the layer that found it.
+        let as_pod = claim.is_none_or(|claim| claim.layer == Layer::Catalogue && claim.action == Action::Pin);
+        if as_pod && pod::is_image(&self.way) {
+            let claim = Claim { action: Action::Pin, layer: Layer::Pod, as_what: As::Prefixed(&[]) };
             return self.claimed(node, scalar, claim);
         }
-        if pod::is_image(&self.way) {
-            let claim = Claim { action: Action::Pin, layer: Layer::Pod, as_what: As::Prefixed(&[]) };
+        if let Some(claim) = claim {
             return self.claimed(node, scalar, claim);
         }
         let Typed::String(text) = &scalar.typed else { return };
@@ -187,7 +185,8 @@ impl<'d> Search<'d> {
     fn claimed(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Claim<'static>) {
         let Claim { action, layer, as_what } = claim;
         let draft = match (&scalar.typed, as_what) {
-            (_, As::Part | As::Split(_)) | (Typed::Null, _) => return,
+            (_, As::Part) | (Typed::Null, _) => return,
+            (_, As::Split(split)) => return self.split(split, claim),
             (Typed::String(text), As::Elsewhere) => elsewhere(text),
             (Typed::String(text), As::Whole | As::Prefixed(_)) => whole(text, prefix(text, as_what), action, layer),
             (Typed::Bool(_) | Typed::Number(_), As::Whole | As::Prefixed(_) | As::Elsewhere) => {
@@ -208,50 +207,26 @@ impl<'d> Search<'d> {
         self.found(node, draft);
     }
 
-    fn split(&mut self, node: &'d Node, split: &Split, claim: Claim<'static>) {
-        let Split { registry, repository, name, tag, digest, prefixes } = split;
-        let part = |key: &Option<String>| key.as_ref().and_then(|key| Some((key.clone(), node.get(key)?)));
-        let text = |found: &Option<(String, &'d Node)>| -> String {
-            found.as_ref().map_or_else(String::new, |(_, node)| plain_text(node))
-        };
-        let (tag, digest) = (part(tag), part(digest));
-        let whole = text(&Some(repository.clone()).and_then(|key| Some((key.clone(), node.get(&key)?))));
-        let before = prefixes.iter().find(|prefix| whole.starts_with(prefix.as_str())).map_or("", String::as_str);
-        let host = text(&part(registry));
-        let host = if host.is_empty() { host } else { format!("{host}/") };
-        let last = text(&part(name));
-        let last = if last.is_empty() { last } else { format!("/{last}") };
-        let repo = whole.strip_prefix(before).unwrap_or(&whole);
-        let written = format!("{host}{repo}{last}{}{}", tag_part(&text(&tag)), digest_part(&text(&digest)));
-        let image = ImageRef::parse(&written);
-        let has_digest = image.as_ref().is_ok_and(|image| image.digest().is_some());
-        let (at, form) = match tag.filter(|(_, node)| node.as_str().is_some_and(|tag| !tag.is_empty())) {
-            Some((key, tag)) if !has_digest => (Some((key, tag)), Form::Tag),
-            None if !has_digest && split.tag.is_none() && split.name.is_none() && split.registry.is_none() => {
-                (None, Form::Whole { prefix: before.to_owned() })
-            }
-            Some(_) | None => (None, Form::Fixed),
-        };
-        let (key, at) = match (at, node.get(repository)) {
-            (Some(at), _) => at,
-            (None, Some(repo)) => (repository.clone(), repo),
-            (None, None) => return,
-        };
+    fn split(&mut self, split: &Split, claim: Claim<'static>) {
+        let joined = self.parents.last().and_then(|parts| join(parts, split));
+        let Some(Joined { key, node, written, form }) = joined else { return };
         let mut route = self.route();
+        route.pop();
         route.push(Step::Key(key));
-        self.push(at, route, Draft { action: claim.action, layer: claim.layer, written, image, form });
+        let image = ImageRef::parse(&written);
+        self.push(node, route, Draft { action: claim.action, layer: claim.layer, written, image, form });
     }
 
     /// Follows the user's rules into the text of a string.
     fn inside(&mut self, node: &'d Node) {
         for inside in self.claims.inside(node).to_vec() {
             let route = self.route();
-            self.text(node, route, &inside, node);
+            self.text(node, &route, &inside, node);
         }
     }
 
-    fn text(&mut self, outer: &Node, route: Vec<Step>, inside: &Inside, node: &Node) {
-        let path = path::written(&route);
+    fn text(&mut self, outer: &Node, route: &[Step], inside: &Inside, node: &Node) {
+        let path = path::written(route);
         let problem = |message: String| {
             Problem::new(ErrorCode::YamlInvalid, message)
                 .in_file(self.document.file.as_ref())
@@ -272,12 +247,12 @@ impl<'d> Search<'d> {
         };
         for document in &documents {
             for reached in inside.pattern.reach(&document.root) {
-                let mut deeper = route.clone();
+                let mut deeper = route.to_vec();
                 deeper.push(Step::Inside(inside.rules, document.index));
                 deeper.extend(reached.route);
                 match reached.inside {
                     Some((rules, pattern)) => {
-                        self.text(outer, deeper, &Inside { rules, pattern, action: inside.action }, reached.node);
+                        self.text(outer, &deeper, &Inside { rules, pattern, action: inside.action }, reached.node);
                     }
                     None if reached.node.is_null() => {}
                     None => self.push(outer, deeper, in_text(reached.node, outer, inside.action)),
@@ -293,7 +268,7 @@ impl<'d> Search<'d> {
     fn push(&mut self, node: &Node, route: Vec<Step>, draft: Draft) {
         let route: Vec<Step> = self.base.iter().cloned().chain(route).collect();
         let Draft { action, layer, written, image, form } = draft;
-        let (action, layer) = if self.ignored > 0 { (Action::Ignore, Layer::Rule) } else { (action, layer) };
+        let (action, layer) = self.ignored.map_or((action, layer), |layer| (Action::Ignore, layer));
         self.sites.push(Site {
             file: Arc::clone(&self.document.file),
             document: self.document.index,
@@ -362,31 +337,5 @@ fn in_text(node: &Node, outer: &Node, action: Action) -> Draft {
     match style {
         Some(Style::Literal | Style::SingleQuoted | Style::DoubleQuoted) => draft,
         Some(Style::Plain | Style::Folded) | None => Draft { form: Form::Fixed, ..draft },
-    }
-}
-
-/// A scalar's text as JSON would print it, without quotes around text; of a mapping or sequence what it is.
-fn plain_text(node: &Node) -> String {
-    match &node.value {
-        Value::Scalar(Scalar { typed: Typed::String(text), .. }) => text.clone(),
-        Value::Scalar(_) => node.to_json().to_string(),
-        Value::Sequence(_) => "(a list)".to_owned(),
-        Value::Mapping(_) => "(a mapping)".to_owned(),
-    }
-}
-
-fn tag_part(tag: &str) -> String {
-    match tag {
-        "" => String::new(),
-        digest if digest.starts_with("sha256:") => format!("@{digest}"),
-        tag => format!(":{tag}"),
-    }
-}
-
-fn digest_part(digest: &str) -> String {
-    match digest {
-        "" => String::new(),
-        named if named.starts_with("sha256:") => format!("@{named}"),
-        bare => format!("@sha256:{bare}"),
     }
 }

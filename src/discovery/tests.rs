@@ -1,5 +1,7 @@
 //! What is found in documents, as tables; and the corpus of hiding places.
 
+mod corpus;
+
 use super::site::{Action, Layer, Site};
 use super::{FieldRule, Rules, discover, settling_line};
 use crate::manifest::{Limits, read};
@@ -97,6 +99,10 @@ fn known_kinds_are_found_by_the_catalogue() {
         (
             "{apiVersion: operator.victoriametrics.com/v1beta1, kind: VMSingle, spec: {image: {repository: r.io/a, tag: v1}}}",
             &["spec.image.tag pin catalogue r.io/a:v1"],
+        ),
+        (
+            "{apiVersion: awx.ansible.com/v1beta1, kind: AWX, spec: {image: r.io/awx, image_version: '1', redis_image: r.io/redis}}",
+            &["spec.image_version verify catalogue r.io/awx:1", "spec.redis_image verify catalogue r.io/redis"],
         ),
         (
             "{apiVersion: nvidia.com/v1, kind: ClusterPolicy, spec: {driver: {repository: nvcr.io/n, image: driver, version: '5'}}}",

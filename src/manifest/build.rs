@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::entries::{Clash, Entries};
 use super::parse::Limits;
+use super::tags::{core_suffix, tagged, unknown_tag, untypable};
 use super::text::Text;
 use super::tree::{Document, Key, Node, Scalar, Style, Typed, Value};
-use super::typing::{self, Untypable};
+use super::typing;
 use crate::reason::{ErrorCode, Place, Problem};
 
 /// How many problems of one file are told: a file with more is no file with mistakes.
@@ -355,46 +354,6 @@ fn style_of(style: ScalarStyle) -> Style {
         ScalarStyle::Literal => Style::Literal,
         ScalarStyle::Folded => Style::Folded,
     }
-}
-
-/// The type that a tag of YAML's own names.
-fn core_suffix(tag: &Tag) -> Option<Cow<'_, str>> {
-    tag.suffix_in_namespace("tag:yaml.org,2002:")
-}
-
-fn unknown_tag(tag: &Tag) -> Problem {
-    Problem::new(ErrorCode::YamlInvalid, format!("the tag `{}` is none that every reader knows", tag.original()))
-}
-
-fn untypable(odd: Untypable) -> &'static str {
-    match odd {
-        Untypable::NotFinite => "a number that is not finite",
-        Untypable::Spelling => "a number in a spelling that readers take differently",
-    }
-}
-
-/// A scalar with a tag: only what the tag says and the text bears out.
-fn tagged(text: Cow<'_, str>, plain: bool, tag: &Tag) -> Result<Typed, String> {
-    let name = core_suffix(tag).unwrap_or_default();
-    let typed = match name.as_ref() {
-        "str" => return Ok(Typed::String(text.into_owned())),
-        "binary" => return binary(&text).map(Typed::String),
-        "bool" | "int" | "float" | "null" if plain => typing::plain(text).map_err(|odd| untypable(odd).to_owned())?,
-        _ => return Err(unknown_tag(tag).message),
-    };
-    let fits = match &typed {
-        Typed::Null => name == "null",
-        Typed::Bool(_) => name == "bool",
-        Typed::Number(number) => name == "float" || (name == "int" && !number.is_f64()),
-        Typed::String(_) => false,
-    };
-    if fits { Ok(typed) } else { Err(format!("the value is not what its tag `{}` says", tag.original())) }
-}
-
-fn binary(text: &str) -> Result<String, String> {
-    let encoded: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    let bytes = STANDARD.decode(encoded).map_err(|_| "what `!!binary` marks is no base64".to_owned())?;
-    String::from_utf8(bytes).map_err(|_| "what `!!binary` marks is no UTF-8 text".to_owned())
 }
 
 /// The text of a key, as it becomes a key of JSON.

@@ -11,7 +11,7 @@ const INDEXED: usize = 12;
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     list: Vec<(Key, Node)>,
-    index: HashMap<String, usize>,
+    index: Option<HashMap<String, usize>>,
     merged: BTreeSet<usize>,
     merges: usize,
 }
@@ -84,7 +84,7 @@ impl Entries {
         if self.list.len() < INDEXED {
             return self.list.iter().position(|(other, _)| other.text == key);
         }
-        self.index.get(key).copied()
+        self.index.as_ref()?.get(key).copied()
     }
 
     fn push(&mut self, key: Key, node: Node) {
@@ -93,13 +93,44 @@ impl Entries {
         match self.list.len() {
             ..INDEXED => {}
             INDEXED => {
-                self.index = self.list.iter().enumerate().map(|(at, (key, _))| (key.text.clone(), at)).collect();
+                let positions = self.list.iter().enumerate().map(|(at, (key, _))| (key.text.clone(), at));
+                self.index = Some(positions.collect());
             }
             _ => {
-                if let Some((key, _)) = self.list.last() {
-                    self.index.insert(key.text.clone(), at);
+                if let (Some((key, _)), Some(index)) = (self.list.last(), &mut self.index) {
+                    index.insert(key.text.clone(), at);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::tree::{Scalar, Style, Typed};
+    use crate::reason::Place;
+
+    const PLACE: Place = Place { line: 1, column: 1 };
+
+    fn key(number: usize) -> Key {
+        Key { text: format!("k{number}"), place: PLACE }
+    }
+
+    fn node() -> Node {
+        let value = Value::Scalar(Scalar { typed: Typed::Null, style: Style::Plain });
+        Node { value, span: 0..0, place: PLACE }
+    }
+
+    #[test]
+    fn a_duplicate_is_seen_in_mappings_of_any_size() {
+        for size in [1, INDEXED - 1, INDEXED, INDEXED + 1, 1000] {
+            let mut entries = Entries::default();
+            assert!((0..size).all(|number| entries.add(key(number), node()).is_ok()));
+            for again in [0, size - 1] {
+                assert_eq!(entries.add(key(again), node()), Err(Clash::Duplicate(key(again))), "{size}");
+            }
+            assert_eq!(entries.finish().len(), size);
         }
     }
 }
