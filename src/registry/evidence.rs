@@ -50,8 +50,9 @@ struct Harvest<'a> {
     left_out: usize,
     /// Manifests that were read, so that one in two lists counts once.
     manifests: BTreeSet<Digest>,
-    /// Payloads that were fetched: many layers share one.
-    contents: BTreeMap<Digest, Content>,
+    /// Payloads that were fetched, by digest and size: many layers share one, and one that lies about the size spoils
+    /// none of the others.
+    contents: BTreeMap<(Digest, usize), Content>,
     bytes_left: usize,
 }
 
@@ -281,18 +282,14 @@ impl Harvest<'_> {
             let (chunk, fetches) = self.next_chunk(&mut rest);
             let (client, wanted) = (self.client, self.wanted);
             let fetches = fetches.into_iter().map(|(digest, size)| async move {
-                (digest, client.blob(wanted, &digest, size).await)
+                ((digest, size), client.blob(wanted, &digest, size).await)
             });
             let fetched: Vec<_> = futures::stream::iter(fetches).buffered(CHUNK).collect().await;
             let mut faults = BTreeMap::new();
-            for (digest, found) in fetched {
+            for (blob, found) in fetched {
                 match content(found) {
-                    Ok(content) => {
-                        self.contents.insert(digest, content);
-                    }
-                    Err(error) => {
-                        faults.insert(digest, error);
-                    }
+                    Ok(content) => drop(self.contents.insert(blob, content)),
+                    Err(error) => drop(faults.insert(blob, error)),
                 }
             }
             let before = self.artifacts.len();
@@ -320,9 +317,8 @@ impl Harvest<'_> {
                 self.left_out += 1;
                 continue;
             }
-            let new = self.blob_of(&layer.descriptor).ok().filter(|(digest, _)| {
-                !self.contents.contains_key(digest) && !fetches.iter().any(|(known, _)| known == digest)
-            });
+            let new = self.blob_of(&layer.descriptor).ok();
+            let new = new.filter(|blob| !self.contents.contains_key(blob) && !fetches.contains(blob));
             if let Some((digest, size)) = new {
                 let fetched = self.contents.len() + fetches.len();
                 if fetched >= self.client.options.limits.signatures || size > self.bytes_left {
@@ -358,17 +354,17 @@ impl Harvest<'_> {
     }
 
     /// Makes an artifact of a layer whose blob was fetched, or cannot be.
-    fn settle(&mut self, layer: Layer, faults: &BTreeMap<Digest, Fault>) {
+    fn settle(&mut self, layer: Layer, faults: &BTreeMap<(Digest, usize), Fault>) {
         let (digest, content) = match self.blob_of(&layer.descriptor) {
             Err(defect) => (layer.descriptor.digest.parse().ok(), Content::Unusable(defect)),
-            Ok((digest, size)) => match self.contents.get(&digest) {
+            Ok((digest, size)) => match self.contents.get(&(digest, size)) {
                 Some(Content::Bytes(bytes)) if bytes.len() != size => {
                     let message = format!("it has {} bytes, and its manifest says {size}", bytes.len());
                     (Some(digest), Content::Unusable(Defect { reason: Reason::Malformed, message }))
                 }
                 Some(content) => (Some(digest), content.clone()),
                 // It could not be had: the fault says so, and nothing is refused while there is one.
-                None if faults.contains_key(&digest) => return,
+                None if faults.contains_key(&(digest, size)) => return,
                 None => {
                     self.left_out += 1;
                     return;
