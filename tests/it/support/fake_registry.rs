@@ -246,17 +246,22 @@ fn router(state: &Arc<Shared>) -> Router {
 }
 
 async fn serve(State(state): State<Arc<Shared>>, request: Request) -> Response {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-    let recorded = Recorded {
-        path: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
-        authorization: text(header::AUTHORIZATION),
-        accept: text(header::ACCEPT).unwrap_or_default(),
-    };
+    let (answer, misdeed) = state.inner.lock().unwrap().hear(Recorded::of(&request));
     drop(request);
-    let (answer, misdeed) = state.inner.lock().unwrap().hear(recorded);
     match misdeed {
         Some(misdeed) => misdeed.instead_of(answer).await,
         None => answer,
+    }
+}
+
+impl Recorded {
+    pub fn of(request: &Request) -> Self {
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        Self {
+            path: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+            authorization: text(header::AUTHORIZATION),
+            accept: text(header::ACCEPT).unwrap_or_default(),
+        }
     }
 }
 

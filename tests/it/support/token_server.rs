@@ -104,12 +104,7 @@ impl TokenServer {
 }
 
 async fn serve(State(state): State<Arc<Shared>>, request: Request) -> Response {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-    let recorded = Recorded {
-        path: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
-        authorization: text(header::AUTHORIZATION),
-        accept: text(header::ACCEPT).unwrap_or_default(),
-    };
+    let recorded = Recorded::of(&request);
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let query: Vec<(String, String)> = url::form_urlencoded::parse(query).into_owned().collect();
     state.answer(recorded, &query)
