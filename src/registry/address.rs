@@ -15,7 +15,11 @@ impl Resolve for PublicResolver {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
-                return Err(format!("`{}` has no public address, and is not named in the configuration", name.as_str()).into());
+                return Err(format!(
+                    "`{}` has no public address, and is not named in the configuration",
+                    name.as_str()
+                )
+                .into());
             }
             let addresses: Addrs = Box::new(public.into_iter());
             Ok(addresses)

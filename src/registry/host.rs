@@ -53,13 +53,8 @@ impl fmt::Debug for Token {
 
 impl HostState {
     pub(super) fn new(concurrency: usize) -> Self {
-        let learned = Learned {
-            challenge: None,
-            blocked: None,
-            no_referrers: None,
-            order: Where::ALL,
-            tokens: HashMap::new(),
-        };
+        let learned =
+            Learned { challenge: None, blocked: None, no_referrers: None, order: Where::ALL, tokens: HashMap::new() };
         Self {
             permits: Semaphore::new(concurrency.clamp(1, 1024)),
             scheme: tokio::sync::Mutex::new(None),

@@ -92,7 +92,8 @@ impl Client {
     ) -> Result<Token, Trouble> {
         let subject = format!("a token for {}", ask.subject());
         let listed = self.realms(ask.host);
-        let refused = |message: String| Trouble::last(fault(Reason::RegistryUnauthorized, format!("{subject}: {message}")));
+        let refused =
+            |message: String| Trouble::last(fault(Reason::RegistryUnauthorized, format!("{subject}: {message}")));
         check_realm(realm, base, &listed).map_err(refused)?;
         let credentials = self.credentials(ask).await?;
         let refresh = credentials.as_ref().and_then(|credentials| credentials.refresh_token());
@@ -110,7 +111,10 @@ impl Client {
             return Err(of_token_status(&subject, &answer));
         }
         read(&answer.body).ok_or_else(|| {
-            Trouble::last(fault(Reason::RegistryUnavailable, format!("{subject}: the token server's answer holds no token")))
+            Trouble::last(fault(
+                Reason::RegistryUnavailable,
+                format!("{subject}: the token server's answer holds no token"),
+            ))
         })
     }
 

@@ -78,7 +78,9 @@ async fn credentials_go_to_the_token_server_and_only_tokens_to_the_registry() {
     let right = Credentials::basic("canary".into(), "secret".into());
     let (client_right, _) = client(with_host(options(&[]), registry.host(), realms(&tokens, Some(right))));
     resolve(&client_right, &registry, "team/app:v1").await.unwrap();
-    assert!(registry.requests().iter().filter_map(|r| r.authorization.as_deref()).all(|value| value.starts_with("Bearer ")));
+    assert!(
+        registry.requests().iter().filter_map(|r| r.authorization.as_deref()).all(|value| value.starts_with("Bearer "))
+    );
     let wrong = Credentials::basic("canary".into(), "wrong".into());
     let (client_wrong, _) = client(with_host(options(&[]), registry.host(), realms(&tokens, Some(wrong))));
     let fault = resolve(&client_wrong, &registry, "team/app:v1").await.unwrap_err();
@@ -145,10 +147,14 @@ async fn a_docker_configuration_is_read_and_read_again() {
     let file = folder.path().join("config.json");
     let write = |password: &str| {
         let auth = base64::engine::general_purpose::STANDARD.encode(format!("u:{password}"));
-        let text = format!(r#"{{"auths":{{"{}":{{"auth":"{auth}"}},"evil.test":{{"auth":"eDp5"}}}}}}"#, registry.host().as_str());
+        let text = format!(
+            r#"{{"auths":{{"{}":{{"auth":"{auth}"}},"evil.test":{{"auth":"eDp5"}}}}}}"#,
+            registry.host().as_str()
+        );
         std::fs::write(&file, text).unwrap();
     };
-    let options = Options { docker_config: vec![folder.path().join("absent.json"), file.clone()], ..options(&[registry.host()]) };
+    let options =
+        Options { docker_config: vec![folder.path().join("absent.json"), file.clone()], ..options(&[registry.host()]) };
     let (client, _) = client(options);
     write("old");
     assert_eq!(resolve(&client, &registry, "team/app:v1").await.unwrap_err().reason, Reason::RegistryUnauthorized);
@@ -169,7 +175,8 @@ async fn credentials_stay_behind_on_redirects() {
     other.image("team/app", "v1", "one");
     registry.guard(Guard::Basic { authorization: basic("u", "p") });
     registry.misbehave("/manifests/", Misdeed::Redirect(format!("{}/v2/team/app/manifests/v1", other.url())), 1);
-    let settings = HostOptions { credentials: Some(Credentials::basic("u".into(), "p".into())), ..HostOptions::default() };
+    let settings =
+        HostOptions { credentials: Some(Credentials::basic("u".into(), "p".into())), ..HostOptions::default() };
     let (client, _) = client(with_host(options(&[other.host()]), registry.host(), settings));
     assert_eq!(resolve(&client, &registry, "team/app:v1").await.unwrap().digest, digest);
     assert_eq!(other.requests().len(), 1);

@@ -7,7 +7,9 @@ use sealgate::registry::Registry as _;
 use serde_json::json;
 
 use super::{all, client, client_of, lookup, options, resolve, usable};
-use crate::support::fake_registry::{BUNDLE, FakeRegistry, Misdeed, OCI_INDEX, OCI_MANIFEST, SIMPLE_SIGNING, descriptor};
+use crate::support::fake_registry::{
+    BUNDLE, FakeRegistry, Misdeed, OCI_INDEX, OCI_MANIFEST, SIMPLE_SIGNING, descriptor,
+};
 
 fn defects(artifacts: &[Artifact]) -> Vec<Reason> {
     let reason = |artifact: &Artifact| match &artifact.content {
@@ -39,7 +41,8 @@ async fn each_place_gives_its_evidence() {
         let evidence = all(&client_of(&registry), &registry, "team/app", digest).await;
         assert_eq!((evidence.artifacts.len(), evidence.faults.len()), (3, 0));
         let place = if native { Where::Referrers } else { Where::FallbackTag };
-        let found: Vec<_> = evidence.artifacts.iter().map(|a| (a.place, a.manifest, a.media_type.as_str(), a.subject)).collect();
+        let found: Vec<_> =
+            evidence.artifacts.iter().map(|a| (a.place, a.manifest, a.media_type.as_str(), a.subject)).collect();
         assert_eq!(found[0], (Where::SignatureTag, signed, SIMPLE_SIGNING, None));
         assert_eq!(found[2], (place, bundle, BUNDLE, Some(digest)));
         assert_eq!(evidence.artifacts[1].annotations["dev.cosignproject.cosign/signature"], "sig-b");
@@ -117,7 +120,9 @@ async fn a_404_of_somebody_else_is_no_absence() {
 #[tokio::test]
 async fn a_missing_referrers_api_is_remembered_and_a_failing_one_is_not() {
     let unsupported = r#"{"errors":[{"code":"METHOD_UNKNOWN"}]}"#;
-    for (status, body, asked) in [(404, "404 page not found", 1), (405, "", 1), (501, "", 1), (400, unsupported, 1), (403, "", 3)] {
+    for (status, body, asked) in
+        [(404, "404 page not found", 1), (405, "", 1), (501, "", 1), (400, unsupported, 1), (403, "", 3)]
+    {
         let registry = FakeRegistry::start().await;
         let digest = registry.image("team/app", "v1", "one");
         registry.misbehave("/referrers/", Misdeed::Answer { status, headers: Vec::new(), body }, usize::MAX);
@@ -206,7 +211,8 @@ async fn broken_candidates_are_listed_beside_good_ones() {
         layer("application/octet-stream", of(b"good"), 4),
         layer(SIMPLE_SIGNING, of(b"good"), 4),
     ];
-    let body = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor("x/y", b"{}"), "layers": layers});
+    let body =
+        json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor("x/y", b"{}"), "layers": layers});
     registry.put_manifest("team/app", Some(&format!("sha256-{}.sig", digest.hex())), OCI_MANIFEST, body.to_string());
     let evidence = all(&client_of(&registry), &registry, "team/app", digest).await;
     assert_eq!((evidence.faults.len(), evidence.left_out), (0, 0));
@@ -218,13 +224,24 @@ async fn broken_candidates_are_listed_beside_good_ones() {
 
 #[tokio::test]
 async fn broken_lists_and_manifests_are_candidates_that_failed() {
-    let index = |entries: serde_json::Value| json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).to_string();
+    let index = |entries: serde_json::Value| {
+        json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).to_string()
+    };
     let table = [
         ("not json", OCI_INDEX, String::from("{")),
-        ("an image", OCI_MANIFEST, json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor("x/y", b"{}"), "layers": []}).to_string()),
+        (
+            "an image",
+            OCI_MANIFEST,
+            json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor("x/y", b"{}"), "layers": []})
+                .to_string(),
+        ),
         ("a wrong type", OCI_MANIFEST, index(json!([]))),
         ("a dangling entry", OCI_INDEX, index(json!([descriptor(OCI_MANIFEST, b"gone")]))),
-        ("a digest that is none", OCI_INDEX, index(json!([{"mediaType": OCI_MANIFEST, "digest": "sha256:..", "size": 1}]))),
+        (
+            "a digest that is none",
+            OCI_INDEX,
+            index(json!([{"mediaType": OCI_MANIFEST, "digest": "sha256:..", "size": 1}])),
+        ),
     ];
     for (what, media_type, body) in table {
         let registry = FakeRegistry::start().await;

@@ -62,7 +62,14 @@ async fn each_misdeed_has_its_reason() {
         (answer(204, ""), Reason::RegistryUnavailable),
         (answer(206, "{}"), Reason::RegistryUnavailable),
         (answer(200, "{}"), Reason::Malformed),
-        (Misdeed::Answer { status: 200, headers: vec![("content-type", "text/html".into())], body: "<html>log in</html>" }, Reason::RegistryUnavailable),
+        (
+            Misdeed::Answer {
+                status: 200,
+                headers: vec![("content-type", "text/html".into())],
+                body: "<html>log in</html>",
+            },
+            Reason::RegistryUnavailable,
+        ),
         (Misdeed::WrongHeader, Reason::DigestMismatch),
         (Misdeed::Swap(b"{}"), Reason::DigestMismatch),
         (Misdeed::Truncate, Reason::RegistryUnavailable),

@@ -141,7 +141,13 @@ impl FakeRegistry {
         act(&mut self.state.inner.lock().unwrap())
     }
 
-    pub fn put_manifest(&self, repository: &str, tag: Option<&str>, media_type: &str, body: impl Into<Bytes>) -> Digest {
+    pub fn put_manifest(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        media_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Digest {
         let body = body.into();
         let digest = Digest::of(&body);
         self.with(|inner| {
@@ -308,10 +314,8 @@ impl Inner {
             let Some((media_type, body)) = self.manifests.get(&(repository.to_owned(), name.to_owned())) else {
                 return error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN");
             };
-            let headers = [
-                ("content-type", media_type.clone()),
-                ("docker-content-digest", Digest::of(body).to_string()),
-            ];
+            let headers =
+                [("content-type", media_type.clone()), ("docker-content-digest", Digest::of(body).to_string())];
             return (headers, body.clone()).into_response();
         }
         if let Some((repository, name)) = rest.split_once("/blobs/") {

@@ -146,7 +146,8 @@ impl Shared {
         let head = json!({"typ": "JWT", "alg": "ES256", "x5c": [self.certificate.1]});
         let claims = json!({"iss": ISSUER, "sub": "test", "aud": service, "jti": count.to_string(),
             "iat": now - 1, "nbf": now - 1, "exp": now + 300, "access": access});
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(head.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let signed =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(head.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
         let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
