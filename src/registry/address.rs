@@ -70,8 +70,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
         [0, 0, 0, 0, 0, 0xffff | 0, high, low] if high != 0 || low > 1 => Some(join(high, low)),
-        [0x64, 0xff9b, _, _, _, _, high, low] => Some(join(high, low)),
-        [0x2002, high, low, _, _, _, _, _] => Some(join(high, low)),
+        [0x64, 0xff9b, _, _, _, _, high, low] | [0x2002, high, low, _, _, _, _, _] => Some(join(high, low)),
         _ => None,
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct Ask<'a> {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Client").field("options", &self.options).finish_non_exhaustive()
+        out.debug_struct("Client").finish_non_exhaustive()
     }
 }
 

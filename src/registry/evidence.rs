@@ -44,6 +44,7 @@ struct Harvest<'a> {
     /// Payloads that were fetched, by digest and size: many layers share one, and one that lies about the size spoils
     /// none of the others.
     contents: BTreeMap<(Digest, usize), Content>,
+    fetches_left: usize,
     bytes_left: usize,
 }
 
@@ -68,6 +69,7 @@ pub(super) async fn gather(client: &Client, lookup: &Lookup, enough: Enough<'_>)
         left_out: 0,
         manifests: BTreeSet::new(),
         contents: BTreeMap::new(),
+        fetches_left: client.options.limits.signatures,
         bytes_left: client.options.limits.evidence_bytes,
     };
     for place in state.order() {
@@ -80,6 +82,9 @@ pub(super) async fn gather(client: &Client, lookup: &Lookup, enough: Enough<'_>)
         };
         if flow == Flow::Enough {
             state.learn_place(place);
+            break;
+        }
+        if harvest.faults.iter().any(|fault| fault.reason == Reason::UntrustedRegistry) {
             break;
         }
     }
@@ -219,7 +224,7 @@ impl Harvest<'_> {
                     Body::Index(_) => {}
                 },
                 Ok(None) => {
-                    self.unusable(place, digest, Reason::Malformed, "it is listed, but the registry does not hold it")
+                    self.unusable(place, digest, Reason::Malformed, "it is listed, but the registry does not hold it");
                 }
                 Err(error) => self.failed(place, digest, error),
             }
@@ -241,14 +246,14 @@ impl Harvest<'_> {
         layers.sort_by_key(|layer| layer.rank);
         let mut rest = layers.into_iter().peekable();
         while rest.peek().is_some() {
-            let (chunk, fetches) = self.next_chunk(&mut rest);
+            let (chunk, wanted_blobs) = self.next_chunk(&mut rest);
             let (client, wanted) = (self.client, self.wanted);
-            let fetches = fetches
+            let fetches = wanted_blobs
                 .into_iter()
                 .map(|(digest, size)| async move { ((digest, size), client.blob(wanted, &digest, size).await) });
-            let fetched: Vec<_> = futures::stream::iter(fetches).buffered(CHUNK).collect().await;
+            let answers: Vec<_> = futures::stream::iter(fetches).buffered(CHUNK).collect().await;
             let mut faults = BTreeMap::new();
-            for (blob, found) in fetched {
+            for (blob, found) in answers {
                 match content(found) {
                     Ok(content) => drop(self.contents.insert(blob, content)),
                     Err(error) => drop(faults.insert(blob, error)),
@@ -256,7 +261,7 @@ impl Harvest<'_> {
             }
             let before = self.artifacts.len();
             for layer in chunk {
-                self.settle(layer, &faults);
+                self.settle(&layer, &faults);
             }
             self.faults.extend(faults.into_values());
             if self.artifacts.len() > before && (self.enough)(&self.artifacts) {
@@ -282,11 +287,11 @@ impl Harvest<'_> {
             let new = layer.blob(&self.client.options.limits).ok();
             let new = new.filter(|blob| !self.contents.contains_key(blob) && !fetches.contains(blob));
             if let Some((digest, size)) = new {
-                let fetched = self.contents.len() + fetches.len();
-                if fetched >= self.client.options.limits.signatures || size > self.bytes_left {
+                if self.fetches_left == 0 || size > self.bytes_left {
                     self.left_out += 1;
                     continue;
                 }
+                self.fetches_left -= 1;
                 self.bytes_left -= size;
                 fetches.push((digest, size));
             }
@@ -296,7 +301,7 @@ impl Harvest<'_> {
     }
 
     /// Makes an artifact of a layer whose blob was fetched, or cannot be.
-    fn settle(&mut self, layer: Layer, faults: &BTreeMap<(Digest, usize), Fault>) {
+    fn settle(&mut self, layer: &Layer, faults: &BTreeMap<(Digest, usize), Fault>) {
         let (digest, content) = match layer.blob(&self.client.options.limits) {
             Err(defect) => (layer.descriptor.digest.parse().ok(), Content::Unusable(defect)),
             Ok((digest, size)) => match self.contents.get(&(digest, size)) {

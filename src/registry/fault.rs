@@ -14,7 +14,7 @@ use crate::reason::Reason;
 /// Longest remote text that is shown, in characters.
 const MAX_SHOWN: usize = 256;
 /// Longest wait that a registry can ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(15);
 
 /// A fault, and whether the same request may be made again within the same call.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::scheme::Scheme;
 use crate::artifact::Where;
 
 /// How long it is believed that a host has no referrers API, or how its port is spoken to.
-const BELIEVED: Duration = Duration::from_secs(5 * 60);
+const BELIEVED: Duration = Duration::from_mins(5);
 /// Tokens kept for one host.
 const MAX_TOKENS: usize = 4096;
 
@@ -151,7 +151,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_block_is_never_shortened() {
         let host = HostState::new(8);
-        host.block(Duration::from_secs(60));
+        host.block(Duration::from_mins(1));
         host.block(Duration::from_secs(1));
         tokio::time::advance(Duration::from_secs(59)).await;
         assert!(host.blocked().is_some());

@@ -20,7 +20,7 @@ use super::host::{HostState, Token};
 use crate::artifact::Fault;
 use crate::image::Host;
 use crate::outcome::RegistryOperation;
-use crate::reason::Reason;
+use crate::reason::{Reason, Weight};
 
 /// Bytes of a token server's answer.
 const MAX_ANSWER: usize = 64 << 10;
@@ -139,7 +139,7 @@ impl Client {
         };
         self.observed(ask.host, RegistryOperation::Token, &outgoing)
             .await
-            .map_err(|broken| fault::of_broken(subject, &broken))
+            .map_err(|broken| undecided(fault::of_broken(subject, &broken)))
     }
 
     /// The hosts besides itself that may issue a host's tokens.
@@ -184,6 +184,17 @@ fn read(body: &[u8]) -> Option<Token> {
     // A tenth is left for the way and for clocks that run apart.
     let until = Instant::now() + Duration::from_secs(life) / 10 * 9;
     Some(Token { header: sensitive(&text)?, until })
+}
+
+/// Whatever is wrong with a token server, it says nothing about an image.
+fn undecided(trouble: Trouble) -> Trouble {
+    match trouble.fault.reason.weight() {
+        Weight::Undecided => trouble,
+        Weight::Refused => {
+            let fault = Fault { reason: Reason::RegistryUnavailable, ..trouble.fault };
+            Trouble { fault, ..trouble }
+        }
+    }
 }
 
 /// What a token server's status means; its body is not shown.

@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::as_conversions,
+    clippy::disallowed_methods,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     unreachable_pub,

@@ -144,7 +144,7 @@ async fn a_wait_beyond_the_time_left_ends_at_once() {
         registry.misbehave("/manifests/", Misdeed::Answer { status, headers, body: "" }, usize::MAX);
         let client = client_of(&registry);
         let fault = resolve(&client, &registry, "team/app:v1").await.unwrap_err();
-        assert_eq!((fault.reason, fault.retry_after), (Reason::RateLimited, Some(Duration::from_secs(120))));
+        assert_eq!((fault.reason, fault.retry_after), (Reason::RateLimited, Some(Duration::from_mins(2))));
         let fault = resolve(&client, &registry, "team/app:v1").await.unwrap_err();
         assert_eq!(fault.reason, Reason::RateLimited);
         assert_eq!(registry.requests().len(), 1, "the host asked to be left alone");
