@@ -15,7 +15,11 @@ impl Resolve for PublicResolver {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
-                return Err(format!("`{}` has no public address, and is not named in the configuration", name.as_str()).into());
+                return Err(format!(
+                    "`{}` has no public address, and is not named in the configuration",
+                    name.as_str()
+                )
+                .into());
             }
             let addresses: Addrs = Box::new(public.into_iter());
             Ok(addresses)
@@ -66,8 +70,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
         [0, 0, 0, 0, 0, 0xffff | 0, high, low] if high != 0 || low > 1 => Some(join(high, low)),
-        [0x64, 0xff9b, _, _, _, _, high, low] => Some(join(high, low)),
-        [0x2002, high, low, _, _, _, _, _] => Some(join(high, low)),
+        [0x64, 0xff9b, _, _, _, _, high, low] | [0x2002, high, low, _, _, _, _, _] => Some(join(high, low)),
         _ => None,
     }
 }

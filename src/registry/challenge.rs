@@ -168,7 +168,10 @@ mod tests {
                 Some(bearer("https://a.example/t?x=1,2", None)),
             ),
             (&[r#"Basic realm="x", Bearer realm="https://a.example/t""#], Some(bearer("https://a.example/t", None))),
-            (&[r#"Basic realm="x""#, r#"Bearer realm="https://a.example/t""#], Some(bearer("https://a.example/t", None))),
+            (
+                &[r#"Basic realm="x""#, r#"Bearer realm="https://a.example/t""#],
+                Some(bearer("https://a.example/t", None)),
+            ),
             (&[r#"Bearer realm="not a url""#], None),
             (&[r"Bearer service=x"], None),
             (&["Negotiate", "=,=\"\""], None),

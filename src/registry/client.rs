@@ -57,7 +57,7 @@ pub(super) struct Ask<'a> {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Client").field("options", &self.options).finish_non_exhaustive()
+        out.debug_struct("Client").finish_non_exhaustive()
     }
 }
 
@@ -145,7 +145,8 @@ impl Client {
         if let Some(until) = state.blocked() {
             if until >= ask.deadline {
                 let wait = until.saturating_duration_since(Instant::now());
-                let message = format!("{}: the registry asked to be left alone for {} s", ask.subject(), wait.as_secs());
+                let message =
+                    format!("{}: the registry asked to be left alone for {} s", ask.subject(), wait.as_secs());
                 return Err(Trouble::last(Fault { reason: Reason::RateLimited, message, retry_after: Some(wait) }));
             }
             sleep_until(until).await;
@@ -213,7 +214,8 @@ impl Client {
     async fn scheme(&self, url: &Url) -> Result<Scheme, Broken> {
         let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let limits = &self.options.limits;
-        let asked = scheme::probe(name, url.port_or_known_default().unwrap_or(443), limits.connect, limits.first_byte).await;
+        let asked =
+            scheme::probe(name, url.port_or_known_default().unwrap_or(443), limits.connect, limits.first_byte).await;
         match asked {
             // Where no port is written, plain HTTP has one of its own.
             Err(broken) if broken.cause == Cause::Connect && url.port().is_none() => {
@@ -261,7 +263,10 @@ impl Client {
                 Trouble::last(fault(Reason::RegistryUnavailable, format!("{subject}: {message}")))
             })?;
         }
-        Err(Trouble::last(fault(Reason::RegistryUnavailable, format!("{subject}: more than {MAX_REDIRECTS} redirects"))))
+        Err(Trouble::last(fault(
+            Reason::RegistryUnavailable,
+            format!("{subject}: more than {MAX_REDIRECTS} redirects"),
+        )))
     }
 
     /// Whether a redirect may be followed, and how its target is reached.

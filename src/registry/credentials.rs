@@ -149,7 +149,8 @@ pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
 
 impl Wallet {
     pub(super) fn new(options: &Options) -> Self {
-        let given = options.hosts.iter().filter_map(|(host, of)| Some((host.clone(), of.credentials.clone()?))).collect();
+        let given =
+            options.hosts.iter().filter_map(|(host, of)| Some((host.clone(), of.credentials.clone()?))).collect();
         Self {
             given,
             files: options.docker_config.clone(),
@@ -227,7 +228,8 @@ impl Wallet {
 /// The configuration files that docker and podman read, in the order in which they count.
 #[must_use]
 pub fn default_credential_files(environment: &BTreeMap<String, String>) -> Vec<PathBuf> {
-    let folder = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(|value| Path::new(value).to_owned());
+    let folder =
+        |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(|value| Path::new(value).to_owned());
     let docker = folder("DOCKER_CONFIG").or_else(|| folder("HOME").map(|home| home.join(".docker")));
     let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
     let candidates = [
@@ -238,7 +240,6 @@ pub fn default_credential_files(environment: &BTreeMap<String, String>) -> Vec<P
     ];
     candidates.into_iter().flatten().collect()
 }
-
 
 #[cfg(test)]
 mod tests {

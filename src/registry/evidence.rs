@@ -3,11 +3,14 @@
 //! A candidate that is broken is listed as such: it is never an absence, and never spoils the others. What a registry
 //! failed to answer is a fault. Nothing is dropped: what a limit leaves out is counted.
 
+mod candidate;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
-use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest};
+use oci_distribution::manifest::{OciDescriptor, OciImageManifest};
 
+use self::candidate::{Carrier, Layer, content, rank_entry};
 use super::client::Client;
 use super::fault::sanitised;
 use super::fetch::{Fetched, Wanted};
@@ -24,18 +27,6 @@ const MANIFESTS_PER_SIGNATURE: usize = 4;
 /// Artifacts of one lookup: many signatures may share one payload.
 const MAX_ARTIFACTS: usize = 20_000;
 
-/// The media types of what can be evidence.
-const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
-const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
-/// The artifact type of cosign's signatures by referrer.
-const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
-/// What lists call a bundle whose writer did not look at the manifest.
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// The annotation that says what a bundle is about, and its value for signatures.
-const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
-const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
-
 /// Asks whether what was found suffices.
 pub(super) type Enough<'a> = &'a (dyn Fn(&[Artifact]) -> bool + Send + Sync);
 
@@ -50,25 +41,11 @@ struct Harvest<'a> {
     left_out: usize,
     /// Manifests that were read, so that one in two lists counts once.
     manifests: BTreeSet<Digest>,
-    /// Payloads that were fetched: many layers share one.
-    contents: BTreeMap<Digest, Content>,
+    /// Payloads that were fetched, by digest and size: many layers share one, and one that lies about the size spoils
+    /// none of the others.
+    contents: BTreeMap<(Digest, usize), Content>,
+    fetches_left: usize,
     bytes_left: usize,
-}
-
-/// The manifest that carries layers.
-#[derive(Clone)]
-struct Carrier {
-    place: Where,
-    manifest: Digest,
-    artifact_type: Option<String>,
-    subject: Option<Digest>,
-}
-
-/// A layer whose bytes are still to be had.
-struct Layer {
-    carrier: Carrier,
-    descriptor: OciDescriptor,
-    rank: u8,
 }
 
 /// Whether to go on.
@@ -92,6 +69,7 @@ pub(super) async fn gather(client: &Client, lookup: &Lookup, enough: Enough<'_>)
         left_out: 0,
         manifests: BTreeSet::new(),
         contents: BTreeMap::new(),
+        fetches_left: client.options.limits.signatures,
         bytes_left: client.options.limits.evidence_bytes,
     };
     for place in state.order() {
@@ -104,6 +82,9 @@ pub(super) async fn gather(client: &Client, lookup: &Lookup, enough: Enough<'_>)
         };
         if flow == Flow::Enough {
             state.learn_place(place);
+            break;
+        }
+        if harvest.faults.iter().any(|fault| fault.reason == Reason::UntrustedRegistry) {
             break;
         }
     }
@@ -124,7 +105,7 @@ impl Harvest<'_> {
         let Some(manifest) = self.tagged(place, found) else { return Flow::GoOn };
         match &manifest.body {
             Body::Image(image) => {
-                let layers = self.layers(place, manifest.digest, image);
+                let layers = self.layers_of(place, manifest.digest, image);
                 self.take_layers(layers).await
             }
             Body::Index(_) => {
@@ -193,7 +174,8 @@ impl Harvest<'_> {
     fn unusable(&mut self, place: Where, manifest: Digest, reason: Reason, message: &str) {
         let carrier = Carrier { place, manifest, artifact_type: None, subject: None };
         let content = Content::Unusable(Defect { reason, message: message.to_owned() });
-        self.artifacts.push(carrier.artifact(None, &OciDescriptor { media_type: String::new(), ..OciDescriptor::default() }, content));
+        let nothing = OciDescriptor { media_type: String::new(), ..OciDescriptor::default() };
+        self.artifacts.push(carrier.artifact(None, &nothing, content));
     }
 
     async fn take_listing(&mut self, place: Where, listing: Listing) -> Flow {
@@ -237,11 +219,13 @@ impl Harvest<'_> {
         for (digest, manifest) in read {
             match manifest {
                 Ok(Some(manifest)) => match &manifest.body {
-                    Body::Image(image) => layers.extend(self.layers(place, digest, image)),
+                    Body::Image(image) => layers.extend(self.layers_of(place, digest, image)),
                     // No signature is an index; what else refers to an image is none of ours.
                     Body::Index(_) => {}
                 },
-                Ok(None) => self.unusable(place, digest, Reason::Malformed, "it is listed, but the registry does not hold it"),
+                Ok(None) => {
+                    self.unusable(place, digest, Reason::Malformed, "it is listed, but the registry does not hold it");
+                }
                 Err(error) => self.failed(place, digest, error),
             }
         }
@@ -249,28 +233,12 @@ impl Harvest<'_> {
     }
 
     /// The layers of a manifest that are evidence, or should be.
-    fn layers(&mut self, place: Where, digest: Digest, image: &OciImageManifest) -> Vec<Layer> {
+    fn layers_of(&mut self, place: Where, digest: Digest, image: &OciImageManifest) -> Vec<Layer> {
         self.manifests.insert(digest);
-        let subject = image.subject.as_ref().map(|subject| subject.digest.parse::<Digest>());
-        let Ok(subject) = subject.transpose() else {
-            self.unusable(place, digest, Reason::Malformed, "its subject has no digest that can be checked");
-            return Vec::new();
-        };
-        let written = image.artifact_type.clone().filter(|kind| !kind.is_empty());
-        let artifact_type = written.unwrap_or_else(|| image.config.media_type.clone());
-        let declared = place == Where::SignatureTag || is_signature_type(&artifact_type);
-        if declared && image.layers.is_empty() && place != Where::SignatureTag {
-            self.unusable(place, digest, Reason::Malformed, "it should hold a signature, and has no layer");
-        }
-        let carrier = Carrier { place, manifest: digest, artifact_type: Some(artifact_type), subject };
-        let about_others = image.annotations.as_ref().and_then(|map| map.get(PREDICATE_TYPE)).is_some_and(|p| p != SIGN_PREDICATE);
-        let rank = |layer: &OciDescriptor| match hinted(layer.annotations.as_ref(), &self.lookup.hints) {
-            true => 0,
-            false => 1 + u8::from(about_others),
-        };
-        let evidence = |layer: &&OciDescriptor| declared || is_evidence(&layer.media_type);
-        let layers = image.layers.iter().filter(evidence);
-        layers.map(|layer| Layer { carrier: carrier.clone(), rank: rank(layer), descriptor: layer.clone() }).collect()
+        candidate::layers(place, digest, image, &self.lookup.hints).unwrap_or_else(|message| {
+            self.unusable(place, digest, Reason::Malformed, message);
+            Vec::new()
+        })
     }
 
     /// Fetches layers, some at a time, until it suffices or a limit is reached.
@@ -278,26 +246,22 @@ impl Harvest<'_> {
         layers.sort_by_key(|layer| layer.rank);
         let mut rest = layers.into_iter().peekable();
         while rest.peek().is_some() {
-            let (chunk, fetches) = self.next_chunk(&mut rest);
+            let (chunk, wanted_blobs) = self.next_chunk(&mut rest);
             let (client, wanted) = (self.client, self.wanted);
-            let fetches = fetches.into_iter().map(|(digest, size)| async move {
-                (digest, client.blob(wanted, &digest, size).await)
-            });
-            let fetched: Vec<_> = futures::stream::iter(fetches).buffered(CHUNK).collect().await;
+            let fetches = wanted_blobs
+                .into_iter()
+                .map(|(digest, size)| async move { ((digest, size), client.blob(wanted, &digest, size).await) });
+            let answers: Vec<_> = futures::stream::iter(fetches).buffered(CHUNK).collect().await;
             let mut faults = BTreeMap::new();
-            for (digest, found) in fetched {
+            for (blob, found) in answers {
                 match content(found) {
-                    Ok(content) => {
-                        self.contents.insert(digest, content);
-                    }
-                    Err(error) => {
-                        faults.insert(digest, error);
-                    }
+                    Ok(content) => drop(self.contents.insert(blob, content)),
+                    Err(error) => drop(faults.insert(blob, error)),
                 }
             }
             let before = self.artifacts.len();
             for layer in chunk {
-                self.settle(layer, &faults);
+                self.settle(&layer, &faults);
             }
             self.faults.extend(faults.into_values());
             if self.artifacts.len() > before && (self.enough)(&self.artifacts) {
@@ -320,15 +284,14 @@ impl Harvest<'_> {
                 self.left_out += 1;
                 continue;
             }
-            let new = self.blob_of(&layer.descriptor).ok().filter(|(digest, _)| {
-                !self.contents.contains_key(digest) && !fetches.iter().any(|(known, _)| known == digest)
-            });
+            let new = layer.blob(&self.client.options.limits).ok();
+            let new = new.filter(|blob| !self.contents.contains_key(blob) && !fetches.contains(blob));
             if let Some((digest, size)) = new {
-                let fetched = self.contents.len() + fetches.len();
-                if fetched >= self.client.options.limits.signatures || size > self.bytes_left {
+                if self.fetches_left == 0 || size > self.bytes_left {
                     self.left_out += 1;
                     continue;
                 }
+                self.fetches_left -= 1;
                 self.bytes_left -= size;
                 fetches.push((digest, size));
             }
@@ -337,38 +300,18 @@ impl Harvest<'_> {
         (chunk, fetches)
     }
 
-    /// The digest and size of a layer's blob, if it may be fetched at all.
-    fn blob_of(&self, layer: &OciDescriptor) -> Result<(Digest, usize), Defect> {
-        let defect = |reason, message: String| Defect { reason, message };
-        let limits = &self.client.options.limits;
-        if !is_evidence(&layer.media_type) {
-            let message = format!("`{}` is no type of signature", sanitised(&layer.media_type));
-            return Err(defect(Reason::Malformed, message));
-        }
-        let digest = layer.digest.parse().map_err(|error| {
-            defect(Reason::Malformed, format!("`{}`: {error}", sanitised(&layer.digest)))
-        })?;
-        let size = usize::try_from(layer.size)
-            .map_err(|_| defect(Reason::Malformed, format!("{} is no size", layer.size)))?;
-        let cap = if layer.media_type == SIMPLE_SIGNING { limits.payload_bytes } else { limits.blob_bytes };
-        if size > cap {
-            return Err(defect(Reason::LimitExceeded, format!("it has {size} bytes, and at most {cap} are taken")));
-        }
-        Ok((digest, size))
-    }
-
     /// Makes an artifact of a layer whose blob was fetched, or cannot be.
-    fn settle(&mut self, layer: Layer, faults: &BTreeMap<Digest, Fault>) {
-        let (digest, content) = match self.blob_of(&layer.descriptor) {
+    fn settle(&mut self, layer: &Layer, faults: &BTreeMap<(Digest, usize), Fault>) {
+        let (digest, content) = match layer.blob(&self.client.options.limits) {
             Err(defect) => (layer.descriptor.digest.parse().ok(), Content::Unusable(defect)),
-            Ok((digest, size)) => match self.contents.get(&digest) {
+            Ok((digest, size)) => match self.contents.get(&(digest, size)) {
                 Some(Content::Bytes(bytes)) if bytes.len() != size => {
                     let message = format!("it has {} bytes, and its manifest says {size}", bytes.len());
                     (Some(digest), Content::Unusable(Defect { reason: Reason::Malformed, message }))
                 }
                 Some(content) => (Some(digest), content.clone()),
                 // It could not be had: the fault says so, and nothing is refused while there is one.
-                None if faults.contains_key(&digest) => return,
+                None if faults.contains_key(&(digest, size)) => return,
                 None => {
                     self.left_out += 1;
                     return;
@@ -376,62 +319,5 @@ impl Harvest<'_> {
             },
         };
         self.artifacts.push(layer.carrier.artifact(digest, &layer.descriptor, content));
-    }
-}
-
-impl Carrier {
-    fn artifact(&self, digest: Option<Digest>, layer: &OciDescriptor, content: Content) -> Artifact {
-        Artifact {
-            place: self.place,
-            manifest: self.manifest,
-            artifact_type: self.artifact_type.clone(),
-            subject: self.subject,
-            digest,
-            media_type: layer.media_type.clone(),
-            annotations: layer.annotations.clone().unwrap_or_default(),
-            content,
-        }
-    }
-}
-
-/// What an answer about a blob makes of it.
-fn content(found: Result<Option<bytes::Bytes>, Fault>) -> Result<Content, Fault> {
-    let defect = |reason, message| Ok(Content::Unusable(Defect { reason, message }));
-    match found {
-        Ok(Some(bytes)) => Ok(Content::Bytes(bytes)),
-        Ok(None) => defect(Reason::Malformed, "its manifest names it, but the registry does not hold it".to_owned()),
-        Err(error) => match error.reason.weight() {
-            Weight::Refused => defect(error.reason, error.message),
-            Weight::Undecided => Err(error),
-        },
-    }
-}
-
-fn is_evidence(media_type: &str) -> bool {
-    media_type == SIMPLE_SIGNING || media_type == ENVELOPE || media_type.starts_with(BUNDLE_PREFIX)
-}
-
-fn is_signature_type(artifact_type: &str) -> bool {
-    artifact_type == COSIGN_SIGNATURE || artifact_type.starts_with(BUNDLE_PREFIX)
-}
-
-/// Whether an annotation carries the hint of a wanted signer.
-fn hinted(annotations: Option<&BTreeMap<String, String>>, hints: &[String]) -> bool {
-    annotations.is_some_and(|annotations| annotations.values().any(|value| hints.contains(value)))
-}
-
-/// Which entries of a list are read first. Hints only: none is left out for what the list says of it.
-fn rank_entry(entry: &ImageIndexEntry, hints: &[String]) -> u8 {
-    if hinted(entry.annotations.as_ref(), hints) {
-        return 0;
-    }
-    let artifact_type = entry.artifact_type.as_deref().unwrap_or_default();
-    let likely = artifact_type.is_empty() || artifact_type == EMPTY || is_signature_type(artifact_type);
-    let predicate = entry.annotations.as_ref().and_then(|annotations| annotations.get(PREDICATE_TYPE));
-    match (likely, predicate) {
-        (true, None) => 1,
-        (true, Some(predicate)) if predicate == SIGN_PREDICATE => 1,
-        (true, Some(_)) => 2,
-        (false, _) => 3,
     }
 }

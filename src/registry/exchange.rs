@@ -185,9 +185,8 @@ impl Exchanger {
         while body.len() < ERROR_BODY {
             match self.piece(response, end).await {
                 Ok(Some(piece)) => body.extend_from_slice(&piece),
-                Ok(None) => break,
                 Err(broken) if broken.cause == Cause::Slow => return Err(broken),
-                Err(_) => break,
+                Ok(None) | Err(_) => break,
             }
         }
         body.truncate(ERROR_BODY);

@@ -14,7 +14,7 @@ use crate::reason::Reason;
 /// Longest remote text that is shown, in characters.
 const MAX_SHOWN: usize = 256;
 /// Longest wait that a registry can ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(15);
 
 /// A fault, and whether the same request may be made again within the same call.
 #[derive(Debug)]
@@ -133,7 +133,10 @@ fn shown(body: &[u8]) -> Option<String> {
 
 /// Remote text without anything that steers a terminal, and not too long.
 pub(super) fn sanitised(text: &str) -> String {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
     text.chars().take(MAX_SHOWN).map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 

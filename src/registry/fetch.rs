@@ -102,7 +102,8 @@ impl Client {
                 Err(error) => passed_over(&place, &error),
             }
         }
-        let fetched = self.get_capped(&Place::origin(wanted.repository), &what, operation, cap, wanted.deadline).await?;
+        let fetched =
+            self.get_capped(&Place::origin(wanted.repository), &what, operation, cap, wanted.deadline).await?;
         match fetched {
             Some(fetched) if Digest::of(&fetched.bytes) != *digest => Err(mismatch(wanted.repository, &what, &fetched)),
             other => Ok(other),
@@ -135,7 +136,11 @@ impl Client {
         let ask = Ask { host: place.host, path: &place.path, what, operation, accept, cap, deadline };
         let answer = self.ask(&ask).await?;
         if answer.status != StatusCode::OK {
-            return if fault::is_absence(&answer) { Ok(None) } else { Err(fault::of_status(&ask.subject(), &answer).fault) };
+            return if fault::is_absence(&answer) {
+                Ok(None)
+            } else {
+                Err(fault::of_status(&ask.subject(), &answer).fault)
+            };
         }
         fetched(&ask, answer).map(Some)
     }

@@ -14,7 +14,7 @@ use super::scheme::Scheme;
 use crate::artifact::Where;
 
 /// How long it is believed that a host has no referrers API, or how its port is spoken to.
-const BELIEVED: Duration = Duration::from_secs(5 * 60);
+const BELIEVED: Duration = Duration::from_mins(5);
 /// Tokens kept for one host.
 const MAX_TOKENS: usize = 4096;
 
@@ -53,13 +53,8 @@ impl fmt::Debug for Token {
 
 impl HostState {
     pub(super) fn new(concurrency: usize) -> Self {
-        let learned = Learned {
-            challenge: None,
-            blocked: None,
-            no_referrers: None,
-            order: Where::ALL,
-            tokens: HashMap::new(),
-        };
+        let learned =
+            Learned { challenge: None, blocked: None, no_referrers: None, order: Where::ALL, tokens: HashMap::new() };
         Self {
             permits: Semaphore::new(concurrency.clamp(1, 1024)),
             scheme: tokio::sync::Mutex::new(None),
@@ -156,7 +151,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_block_is_never_shortened() {
         let host = HostState::new(8);
-        host.block(Duration::from_secs(60));
+        host.block(Duration::from_mins(1));
         host.block(Duration::from_secs(1));
         tokio::time::advance(Duration::from_secs(59)).await;
         assert!(host.blocked().is_some());

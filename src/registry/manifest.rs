@@ -237,7 +237,8 @@ mod tests {
         assert_eq!(image.leaves[0].platform, Some("linux/arm64/v8".parse().unwrap()));
         assert_eq!(image.leaves[1], Leaf { digest: Digest::of(b"leaf"), platform: None });
         assert_eq!(pin(&entries, 1).unwrap_err().reason, Reason::LimitExceeded);
-        for (media_type, digest) in [(INDEX, digest.as_str()), ("x/y", &digest), (OCI, "sha512:00"), (OCI, "sha256:00")] {
+        for (media_type, digest) in [(INDEX, digest.as_str()), ("x/y", &digest), (OCI, "sha512:00"), (OCI, "sha256:00")]
+        {
             assert_eq!(pin(&entry(media_type, digest, ""), 2).unwrap_err().reason, Reason::Malformed);
         }
     }

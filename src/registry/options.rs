@@ -1,6 +1,7 @@
 //! What a registry client is told: which hosts, how to reach them, and how much of what they send is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,8 +72,8 @@ pub struct Access {
     pub any_loopback: bool,
 }
 
-/// A proxy for HTTPS.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A proxy for HTTPS. Its URL may hold credentials, so it has no debug output.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// Its URL.
     pub url: String,
@@ -136,6 +137,12 @@ impl Options {
     }
 }
 
+impl fmt::Debug for Proxy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Proxy").field("no_proxy", &self.no_proxy).finish_non_exhaustive()
+    }
+}
+
 impl Default for HostOptions {
     fn default() -> Self {
         Self {
@@ -182,7 +189,7 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             first_byte: Duration::from_secs(10),
             idle: Duration::from_secs(10),
-            request: Duration::from_secs(60),
+            request: Duration::from_mins(1),
             helper: Duration::from_secs(10),
             retries: 4,
             backoff: Duration::from_millis(200),

@@ -112,7 +112,10 @@ impl Client {
         if answer.status != StatusCode::OK {
             return Err(fault::of_status(&ask.subject(), &answer).fault);
         }
-        let base = self.base(host, &self.state(host)).await.map_err(|broken| fault::of_broken(&ask.subject(), &broken).fault)?;
+        let base = self
+            .base(host, &self.state(host))
+            .await
+            .map_err(|broken| fault::of_broken(&ask.subject(), &broken).fault)?;
         let next = next_page(&answer, &base, ask.path, what);
         let fetched = Fetched { content_type: content_type(&answer.headers), bytes: answer.body };
         let manifest = fetched.manifest(wanted.repository)?;

@@ -20,7 +20,7 @@ use super::host::{HostState, Token};
 use crate::artifact::Fault;
 use crate::image::Host;
 use crate::outcome::RegistryOperation;
-use crate::reason::Reason;
+use crate::reason::{Reason, Weight};
 
 /// Bytes of a token server's answer.
 const MAX_ANSWER: usize = 64 << 10;
@@ -92,7 +92,8 @@ impl Client {
     ) -> Result<Token, Trouble> {
         let subject = format!("a token for {}", ask.subject());
         let listed = self.realms(ask.host);
-        let refused = |message: String| Trouble::last(fault(Reason::RegistryUnauthorized, format!("{subject}: {message}")));
+        let refused =
+            |message: String| Trouble::last(fault(Reason::RegistryUnauthorized, format!("{subject}: {message}")));
         check_realm(realm, base, &listed).map_err(refused)?;
         let credentials = self.credentials(ask).await?;
         let refresh = credentials.as_ref().and_then(|credentials| credentials.refresh_token());
@@ -110,7 +111,10 @@ impl Client {
             return Err(of_token_status(&subject, &answer));
         }
         read(&answer.body).ok_or_else(|| {
-            Trouble::last(fault(Reason::RegistryUnavailable, format!("{subject}: the token server's answer holds no token")))
+            Trouble::last(fault(
+                Reason::RegistryUnavailable,
+                format!("{subject}: the token server's answer holds no token"),
+            ))
         })
     }
 
@@ -135,7 +139,7 @@ impl Client {
         };
         self.observed(ask.host, RegistryOperation::Token, &outgoing)
             .await
-            .map_err(|broken| fault::of_broken(subject, &broken))
+            .map_err(|broken| undecided(fault::of_broken(subject, &broken)))
     }
 
     /// The hosts besides itself that may issue a host's tokens.
@@ -180,6 +184,17 @@ fn read(body: &[u8]) -> Option<Token> {
     // A tenth is left for the way and for clocks that run apart.
     let until = Instant::now() + Duration::from_secs(life) / 10 * 9;
     Some(Token { header: sensitive(&text)?, until })
+}
+
+/// Whatever is wrong with a token server, it says nothing about an image.
+fn undecided(trouble: Trouble) -> Trouble {
+    match trouble.fault.reason.weight() {
+        Weight::Undecided => trouble,
+        Weight::Refused => {
+            let fault = Fault { reason: Reason::RegistryUnavailable, ..trouble.fault };
+            Trouble { fault, ..trouble }
+        }
+    }
 }
 
 /// What a token server's status means; its body is not shown.

@@ -1,4 +1,4 @@
-//! Tests of whole parts against real servers.
+//! The integration tests: one binary, real servers, and fakes for what real ones will not do.
 #![allow(
     clippy::pedantic,
     clippy::unwrap_used,
@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     missing_docs,
     unreachable_pub,
@@ -14,5 +15,6 @@
     reason = "support code of tests: a failure is a panic that names its line"
 )]
 
+mod registry;
 mod source;
 mod support;

@@ -1,4 +1,6 @@
-//! Real servers, started by the test that needs them.
+//! Servers and builders that the tests share.
 
+pub mod fake_registry;
 pub mod git_http;
 pub mod ssh;
+pub mod token_server;

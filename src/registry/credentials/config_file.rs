@@ -51,7 +51,8 @@ pub(super) enum Source {
 
 /// Reads a file; `None` where there is none.
 pub(super) async fn read(place: &Path) -> Result<Option<ConfigFile>, String> {
-    let named = |message: &dyn std::fmt::Display| format!("cannot read the credentials in `{}`: {message}", place.display());
+    let named =
+        |message: &dyn std::fmt::Display| format!("cannot read the credentials in `{}`: {message}", place.display());
     let file = match tokio::fs::File::open(place).await {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -76,7 +77,10 @@ impl ConfigFile {
     /// helper, the entries.
     pub(super) fn sources(&self, host: &Host, path: &str) -> Vec<Source> {
         let mut sources = Vec::new();
-        let own = self.cred_helpers.iter().find(|(key, _)| key_host(key).is_some_and(|(of, rest)| of == *host && rest.is_empty()));
+        let own = self
+            .cred_helpers
+            .iter()
+            .find(|(key, _)| key_host(key).is_some_and(|(of, rest)| of == *host && rest.is_empty()));
         if let Some((key, name)) = own {
             sources.push(Source::Helper { name: name.clone(), server: key.clone() });
         } else if let Some(name) = self.creds_store.as_ref().filter(|name| !name.is_empty()) {
@@ -92,7 +96,9 @@ impl ConfigFile {
         let mut best: Option<(usize, Credentials)> = None;
         for (key, entry) in &self.auths {
             let Some((of, rest)) = key_host(key) else { continue };
-            let covers = rest.is_empty() || path == rest || path.strip_prefix(rest.as_str()).is_some_and(|tail| tail.starts_with('/'));
+            let covers = rest.is_empty()
+                || path == rest
+                || path.strip_prefix(rest.as_str()).is_some_and(|tail| tail.starts_with('/'));
             if of != *host || !covers || best.as_ref().is_some_and(|(length, _)| *length > rest.len()) {
                 continue;
             }
@@ -106,7 +112,9 @@ impl ConfigFile {
 
 impl Entry {
     fn credentials(&self) -> Option<Credentials> {
-        let given = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned()).filter(|text| !text.is_empty());
+        let given = |secret: &Option<Secret>| {
+            secret.as_ref().map(|secret| secret.expose().to_owned()).filter(|text| !text.is_empty())
+        };
         if let Some(token) = given(&self.identitytoken) {
             return Some(Credentials::identity(token));
         }
@@ -175,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_helper_of_the_host_comes_before_the_common_one_and_both_before_entries() {
-        let text = r#"{"auths": {"a.example": {"auth": "YTpi"}}, "credHelpers": {"a.example": "own"}, "credsStore": "all"}"#;
+        let text =
+            r#"{"auths": {"a.example": {"auth": "YTpi"}}, "credHelpers": {"a.example": "own"}, "credsStore": "all"}"#;
         let file = ConfigFile::parse(text.as_bytes()).unwrap();
         let names = |host: &str| {
             let sources = file.sources(&Host::parse(host).unwrap(), "x");

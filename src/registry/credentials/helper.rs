@@ -31,21 +31,26 @@ pub(super) async fn get(name: &str, server: &str, time: Duration) -> Result<Opti
         return Err("a credential helper is named by letters, digits, `-`, `_` and `.`".to_owned());
     }
     let program = format!("docker-credential-{name}");
-    let failed = |message: &dyn std::fmt::Display| format!("the credential helper `{program}` failed: {message}");
-    let mut child = Command::new(&program)
+    let asked = ask(Command::new(&program), server, time).await;
+    asked.map_err(|message| format!("the credential helper `{program}` failed: {message}"))
+}
+
+/// Runs a helper, and ends it when it takes too long.
+async fn ask(mut program: Command, server: &str, time: Duration) -> Result<Option<Credentials>, String> {
+    let mut child = program
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| error.to_string())?;
     match tokio::time::timeout(time, talk(&mut child, server)).await {
-        Ok(Ok((true, output))) => answer(&output).map(Some).map_err(|message| failed(&message)),
+        Ok(Ok((true, output))) => Ok(Some(answer(&output)?)),
         Ok(Ok((false, output))) if knows_nothing(&output) => Ok(None),
-        Ok(Ok((false, _))) => Err(failed(&"it ended with an error")),
-        Ok(Err(error)) => Err(failed(&error)),
-        Err(_) => Err(failed(&format!("no answer within {} s", time.as_secs()))),
+        Ok(Ok((false, _))) => Err("it ended with an error".to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", time.as_secs())),
     }
 }
 
@@ -103,5 +108,24 @@ mod tests {
             assert!(get(name, "reg.example.com", Duration::from_secs(1)).await.is_err(), "{name}");
         }
         assert!(get("surely-not-installed", "reg.example.com", Duration::from_secs(1)).await.is_err());
+    }
+
+    async fn run(script: &str, time: Duration) -> Result<Option<Credentials>, String> {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script);
+        ask(shell, "reg.example.com", time).await
+    }
+
+    #[tokio::test]
+    async fn a_helper_is_told_the_server_and_bounded() {
+        let minute = Duration::from_mins(1);
+        let echo = r#"read server; printf '{"Username":"%s","Secret":"%s"}' "$server" "$0""#;
+        let told = run(echo, minute).await.unwrap().unwrap().basic_header().unwrap();
+        let expected = Credentials::basic("reg.example.com".into(), "get".into()).basic_header().unwrap();
+        assert_eq!(told, expected);
+        assert!(run("echo credentials not found in native keychain; exit 1", minute).await.unwrap().is_none());
+        assert!(run("exit 1", minute).await.is_err());
+        assert!(run("yes", minute).await.is_err());
+        assert!(run("exec sleep 60", Duration::from_millis(50)).await.is_err());
     }
 }
