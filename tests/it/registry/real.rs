@@ -34,7 +34,7 @@ fn program(variable: &str, name: &str) -> PathBuf {
         return path.1.into();
     }
     let get = |name: &str| std::env::vars_os().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value));
-    let cache = get("SEALGATE_TEST_CACHE")
+    let cache = get("TEST_CACHE")
         .or_else(|| Some(get("XDG_CACHE_HOME").or_else(|| Some(get("HOME")?.join(".cache")))?.join("sealgate-tests")));
     let places = [cache.unwrap().join("bin").join(name), Path::new("/usr/bin").join(name)];
     places
@@ -54,7 +54,7 @@ impl DockerRegistry {
         }
         let file = folder.path().join("registry.yml");
         std::fs::write(&file, settings.to_string()).unwrap();
-        let mut child = Command::new(program("SEALGATE_DOCKER_REGISTRY", "docker-registry"))
+        let mut child = Command::new(program("TEST_DOCKER_REGISTRY", "docker-registry"))
             .arg("serve")
             .arg(&file)
             .stdout(Stdio::null())
@@ -148,7 +148,7 @@ async fn found(client: &Client, registry: &DockerRegistry, path: &str, digest: D
 #[tokio::test(flavor = "multi_thread")]
 async fn what_both_cosigns_write_is_found() {
     let registry = DockerRegistry::start(&Value::Null);
-    let (two, three) = (Cosign::new("SEALGATE_COSIGN2", "cosign2"), Cosign::new("SEALGATE_COSIGN3", "cosign3"));
+    let (two, three) = (Cosign::new("TEST_COSIGN2", "cosign2"), Cosign::new("TEST_COSIGN3", "cosign3"));
     let none = ["--no-default-fulcio", "--no-default-rekor", "--no-default-tsa"];
     three.run(&[&["signing-config", "create", "--no-default-oidc", "--out", "sc.json"], &none[..]].concat(), &[]);
     three.run(&[&["trusted-root", "create", "--no-default-ctfe", "--out", "tr.json"], &none[..]].concat(), &[]);

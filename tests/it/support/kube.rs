@@ -1,7 +1,7 @@
 //! A real API server on loopback, with its etcd, shared by the tests of one binary.
 //!
-//! The binaries come from `SEALGATE_KUBE_APISERVER` and `SEALGATE_ETCD`, else from `KUBEBUILDER_ASSETS`, else from the
-//! cache folder that `tests/setup` fills (`SEALGATE_TEST_CACHE`, else `~/.cache/sealgate-tests`), else from the usual
+//! The binaries come from `TEST_KUBE_APISERVER` and `TEST_ETCD`, else from `KUBEBUILDER_ASSETS`, else from the
+//! cache folder that `tests/setup` fills (`TEST_CACHE`, else `~/.cache/sealgate-tests`), else from the usual
 //! places. Where one is missing, the tests say that they are skipped.
 //!
 //! Each server process hangs on a pipe of ours and goes when the test process goes, in whatever way.
@@ -66,8 +66,8 @@ pub(crate) fn skipped(name: &str, why: &str) {
 
 impl Server {
     async fn start() -> Result<Self, String> {
-        let etcd = find("SEALGATE_ETCD", "etcd")?;
-        let apiserver = find("SEALGATE_KUBE_APISERVER", "kube-apiserver")?;
+        let etcd = find("TEST_ETCD", "etcd")?;
+        let apiserver = find("TEST_KUBE_APISERVER", "kube-apiserver")?;
         let mut last = String::new();
         // A port that was free may be taken by the time it is used.
         for _ in 0..3 {
@@ -171,7 +171,7 @@ fn find(variable: &str, name: &str) -> Result<PathBuf, String> {
     }
     let home = environment("HOME").unwrap_or_default();
     let caches = environment("XDG_CACHE_HOME").unwrap_or_else(|| format!("{home}/.cache"));
-    let cache = environment("SEALGATE_TEST_CACHE").unwrap_or_else(|| format!("{caches}/sealgate-tests"));
+    let cache = environment("TEST_CACHE").unwrap_or_else(|| format!("{caches}/sealgate-tests"));
     let folders = [
         environment("KUBEBUILDER_ASSETS").unwrap_or_default(),
         format!("{cache}/bin"),

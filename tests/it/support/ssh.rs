@@ -94,9 +94,9 @@ impl Drop for Sshd {
     }
 }
 
-/// `$SEALGATE_SSHD`, or where Debian puts it. It must be started by its full path.
+/// `$TEST_SSHD`, or where Debian puts it. It must be started by its full path.
 fn program() -> Option<PathBuf> {
-    let named = std::env::var_os("SEALGATE_SSHD").map(PathBuf::from);
+    let named = std::env::var_os("TEST_SSHD").map(PathBuf::from);
     let program = named.unwrap_or_else(|| PathBuf::from("/usr/sbin/sshd"));
     if program.is_file() {
         return Some(program);
