@@ -313,7 +313,7 @@ impl Gate {
         self.target.as_ref().ok_or(Failure::Final)
     }
 
-    fn timed(&self, step: Step, ok: bool, started: Instant) {
+    pub(super) fn timed(&self, step: Step, ok: bool, started: Instant) {
         let success = if ok { Success::Ok } else { Success::Failed };
         self.metrics.step(step, success, started.elapsed(), now().as_second());
     }
