@@ -15,6 +15,8 @@
     reason = "support code of tests: a failure is a panic that names its line"
 )]
 
+mod dashboards;
+mod docs;
 mod registry;
 mod source;
 mod support;
