@@ -24,7 +24,7 @@ use crate::target::kubernetes::{self, Cluster, Kubernetes};
 use crate::trust;
 
 /// The time for one conversation with a Git server.
-const GIT_TIMEOUT: Duration = Duration::from_secs(120);
+const GIT_TIMEOUT: Duration = Duration::from_mins(2);
 /// Images judged at once by a gate. The registries' own bounds on concurrency hold besides.
 const JOBS: usize = 16;
 
@@ -46,12 +46,7 @@ impl RegistryPlan {
     ///
     /// # Errors
     /// When a root certificate cannot be used.
-    pub fn client(
-        &self,
-        allowed: Access,
-        timeout: Duration,
-        observer: Arc<dyn Observer>,
-    ) -> Result<Client, Problem> {
+    pub fn client(&self, allowed: Access, timeout: Duration, observer: Arc<dyn Observer>) -> Result<Client, Problem> {
         let options = registry::Options {
             hosts: self.hosts.clone(),
             limits: self.limits.clone(),
@@ -189,11 +184,7 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
             known_hosts_file: auth.known_hosts_file,
         },
         allow_rewrite,
-        limits: source::Limits {
-            file_bytes: limits.file_bytes,
-            files: limits.files,
-            ..source::Limits::default()
-        },
+        limits: source::Limits { file_bytes: limits.file_bytes, files: limits.files, ..source::Limits::default() },
         timeout: GIT_TIMEOUT,
         cache: store.source_cache(&gate.name),
     })

@@ -25,9 +25,9 @@ use output::Output;
 /// The environment, read once.
 pub type Environment = BTreeMap<String, String>;
 
-/// A GitOps deploy gate: what runs was verified.
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about = "A GitOps deploy gate: what runs was verified", long_about = None, max_term_width = 100)]
 pub struct Cli {
     /// How much is logged: error, warn, info, debug, trace, or directives such as `info,sealgate::registry=debug`
     #[arg(long, global = true, env = "SEALGATE_LOG", value_name = "LEVEL")]
@@ -146,10 +146,9 @@ impl Exit {
 pub fn run(cli: &Cli, environment: &Environment) -> Exit {
     let output = Output::new(environment);
     let format = match cli.log_format {
-        Some(LogFormat::Json) => telemetry::Format::Json,
         Some(LogFormat::Text) => telemetry::Format::Text,
         None if std::io::stderr().is_terminal() => telemetry::Format::Text,
-        None => telemetry::Format::Json,
+        Some(LogFormat::Json) | None => telemetry::Format::Json,
     };
     // The tools speak through their report; a daemon speaks through its log.
     let quiet = if matches!(cli.command, Command::Run(_)) { "info" } else { "error" };

@@ -24,8 +24,8 @@ use crate::settings::{self, Settings};
 use crate::store::Store;
 use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places, watch};
 
-use gate::{Gate, Shared};
 use crate::http::status::{Board, GateStatus};
+use gate::{Gate, Shared};
 
 /// How long a write in flight may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(25);
@@ -80,7 +80,9 @@ pub async fn run(invocation: &Invocation) -> Result<Ending, Vec<Problem>> {
     let kept = Kept::open(&settings).map_err(one)?;
     let world = World::build(settings.clone(), invocation, &kept)?;
     let listener = bind(&settings).await.map_err(one)?;
-    let signals = |error: std::io::Error| one(Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}")));
+    let signals = |error: std::io::Error| {
+        one(Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}")))
+    };
     let mut shutdown = Shutdown::listen().map_err(signals)?;
     let reloads = Reloads::listen().map_err(signals)?;
 
@@ -206,7 +208,9 @@ impl World {
         let names: BTreeSet<String> = gates.iter().map(|gate| gate.settings.name.clone()).collect();
         kept.metrics.keep_gates(&names);
         kept.board.keep(&names);
-        gates.iter().for_each(|gate| kept.board.show(gate.status.clone()));
+        for gate in &gates {
+            kept.board.show(gate.status.clone());
+        }
         Ok(Self { gates, stop })
     }
 }
