@@ -11,6 +11,7 @@ mod setup;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::IsTerminal as _;
 
@@ -20,7 +21,7 @@ use crate::reason::{ErrorCode, Problem};
 use crate::report::{Report, Subject};
 use crate::telemetry;
 
-use output::Output;
+use output::{Form, Output, Stream};
 
 /// The environment, read once.
 pub type Environment = BTreeMap<String, String>;
@@ -168,6 +169,30 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
             output.raw(&script)
         }
     }
+}
+
+/// Answers what was no command: help and version where they were asked for, else what is wrong, in the form that the
+/// reader of the report expects.
+#[must_use]
+pub fn answer(error: &clap::Error, arguments: impl Iterator<Item = OsString>, environment: &Environment) -> Exit {
+    let output = Output::new(environment);
+    let form = wanted_form(arguments);
+    if !error.use_stderr() || form == Form::Text {
+        // Nothing is left to do where the terminal is gone.
+        let _ = error.print();
+        return if error.use_stderr() { Exit::Bad } else { Exit::Ok };
+    }
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    output.report(&problem_report(&setup::usage(message)), form, Stream::Out)
+}
+
+/// The form that `--output` asks for, on a command line that could not be read.
+fn wanted_form(arguments: impl Iterator<Item = OsString>) -> Form {
+    let arguments: Vec<String> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let joined = arguments.iter().find_map(|argument| argument.strip_prefix("--output="));
+    let apart = arguments.iter().skip_while(|argument| *argument != "--output").nth(1).map(String::as_str);
+    joined.or(apart).and_then(|name| Form::from_str(name, true).ok()).unwrap_or(Form::Text)
 }
 
 /// Runs a future to its end on a runtime of its own.

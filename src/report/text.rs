@@ -130,7 +130,8 @@ impl Page {
 
     fn summary(&mut self, report: &Report) {
         let Summary { images, verified, refused, undecided } = report.summary;
-        let counts = format!("{images} images: {verified} verified, {refused} refused, {undecided} undecided");
+        let noun = if images == 1 { "image" } else { "images" };
+        let counts = format!("{images} {noun}: {verified} verified, {refused} refused, {undecided} undecided");
         let errors = match report.errors.len() {
             0 => String::new(),
             1 => ", 1 error".to_owned(),
