@@ -1,6 +1,8 @@
 //! The only place where a release is approved: every verdict on one side, one decision on the other.
 
 pub mod release;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
