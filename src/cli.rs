@@ -31,10 +31,10 @@ pub type Environment = BTreeMap<String, String>;
 #[command(version, about = "A GitOps deploy gate: what runs was verified", long_about = None, max_term_width = 100)]
 pub struct Cli {
     /// How much is logged: error, warn, info, debug, trace, or directives such as `info,sealgate::registry=debug`
-    #[arg(long, global = true, env = "SEALGATE_LOG", value_name = "LEVEL")]
+    #[arg(long, global = true, env = "SEALGATE_LOG", value_name = "LEVEL", help_heading = "Logging")]
     log_level: Option<String>,
     /// How logs are written (default: text on a terminal, else json)
-    #[arg(long, global = true, value_name = "FORMAT")]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Logging")]
     log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,

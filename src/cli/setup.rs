@@ -22,8 +22,8 @@ use crate::signer::PublicKey;
 use crate::source;
 use crate::trust;
 
-use super::Environment;
 use super::output::Form;
+use super::{Environment, block_on};
 
 /// Images judged at once, where nothing is said.
 const JOBS: usize = 16;
@@ -244,7 +244,8 @@ impl Common {
 /// What a gate of the daemon goes by.
 fn configured(config: &std::path::Path, gate: &str, environment: &Environment) -> Result<Background, Vec<Problem>> {
     let settings = settings::load(config, environment)?;
-    let hosts = assembly::registries(&settings, default_credential_files(environment))?;
+    let reading = assembly::registries(&settings, default_credential_files(environment));
+    let hosts = block_on(reading).map_err(|problem| vec![problem])??;
     let Settings { gates, discovery, limits, .. } = settings;
     let Some(found) = gates.iter().find(|found| found.name == gate) else {
         let known: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
