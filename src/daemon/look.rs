@@ -9,7 +9,7 @@ use crate::metrics::{Stage, State, Step, Success};
 use crate::reason::{ErrorCode, Problem};
 use crate::report::Error;
 use crate::snapshot::Revision;
-use crate::target::{Retry, Target as _};
+use crate::target::Retry;
 use crate::trigger::Trigger;
 
 use super::backoff::{self, Backoff};
@@ -17,6 +17,7 @@ use super::gate::{Assessed, Gate, now, panicked};
 
 /// How often a decision is begun anew because the policies changed while it was made; after that it waits.
 const MAX_RESTARTS: usize = 5;
+
 /// What a look came to.
 pub(super) enum Looked {
     /// There was nothing new; what was planned stays planned.
