@@ -5,6 +5,7 @@ pub mod scrape;
 mod server;
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use regex::Regex;
 use serde_json::Value;
@@ -36,7 +37,9 @@ async fn every_query_asks_for_series_that_exist() {
 #[tokio::test]
 async fn prometheus_evaluates_every_query() {
     let name = "dashboards::prometheus_evaluates_every_query";
-    let Some(program) = server::find() else { return server::skipped(name, "there is no prometheus (Debian: prometheus)") };
+    let Some(program) = server::find("TEST_PROMETHEUS", "prometheus") else {
+        return server::skipped(name, "there is no prometheus (tests/setup fetches it)");
+    };
     let daemon = Daemon::start().await;
     let prometheus = Prometheus::start(&program, &daemon.address).await;
     for Asked { place, text, .. } in asked().iter().filter(|asked| !asked.text.starts_with("label_values")) {
@@ -46,6 +49,22 @@ async fn prometheus_evaluates_every_query() {
         let may_be_empty = text.contains(" > ") || text.starts_with("absent") || text.contains("== 1");
         let found = answer["data"]["result"].as_array().unwrap();
         assert!(may_be_empty || !found.is_empty(), "{place}: nothing was found by {text}");
+    }
+}
+
+#[test]
+fn alerts_fire_when_they_should_and_only_then() {
+    let name = "dashboards::alerts_fire_when_they_should_and_only_then";
+    let Some(promtool) = server::find("TEST_PROMTOOL", "promtool") else {
+        return server::skipped(name, "there is no promtool (tests/setup fetches it)");
+    };
+    let tests = format!("{}/dashboards/alerts_test.yaml", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(promtool).args(["test", "rules", &tests]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = read("dashboards/alerts_test.yaml");
+    for rule in rules() {
+        let alert = rule["alert"].as_str().unwrap();
+        assert!(text.matches(alert).count() >= 2, "{alert} has a test that it fires, and one that it does not");
     }
 }
 

@@ -25,12 +25,12 @@ impl Drop for Prometheus {
     }
 }
 
-/// The program: `TEST_PROMETHEUS`, or one in the cache folder of `tests/setup`, or one of the machine's.
-pub fn find() -> Option<PathBuf> {
+/// A program: the one that the variable names, or one in the cache folder of `tests/setup`, or one of the machine's.
+pub fn find(variable: &str, name: &str) -> Option<PathBuf> {
     let get = |name: &str| std::env::vars_os().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value));
     let home = || Some(get("XDG_CACHE_HOME").or_else(|| Some(get("HOME")?.join(".cache")))?.join("sealgate-tests"));
-    let cached = get("TEST_CACHE").or_else(home).map(|cache| cache.join("bin/prometheus"));
-    let places = [get("TEST_PROMETHEUS"), cached, Some(Path::new("/usr/bin/prometheus").to_owned())];
+    let cached = get("TEST_CACHE").or_else(home).map(|cache| cache.join("bin").join(name));
+    let places = [get(variable), cached, Some(Path::new("/usr/bin").join(name))];
     places.into_iter().flatten().find(|place| place.is_file())
 }
 
