@@ -29,8 +29,10 @@ async fn every_query_asks_for_series_that_exist() {
     let scrape = Scrape::shared().await;
     let asked = asked();
     assert!(asked.len() > 30, "{} queries were found", asked.len());
-    let wrong: Vec<String> =
-        asked.iter().filter_map(|asked| check(asked, scrape).err().map(|why| format!("{}: {why}", asked.place))).collect();
+    let wrong: Vec<String> = asked
+        .iter()
+        .filter_map(|asked| check(asked, scrape).err().map(|why| format!("{}: {why}", asked.place)))
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -148,12 +150,16 @@ fn asked() -> Vec<Asked> {
 impl Asked {
     fn of(place: String, query: &Value, mark: &str, texts: &[&Value]) -> Self {
         let text = query.as_str().unwrap_or_else(|| panic!("{place}: a query"));
-        let text = ["[$__rate_interval]", "[$__range]"].iter().fold(text.to_owned(), |text, range| text.replace(range, "[5m]"));
+        let text = ["[$__rate_interval]", "[$__range]"]
+            .iter()
+            .fold(text.to_owned(), |text, range| text.replace(range, "[5m]"));
         let text = ["$job", "$gate"].iter().fold(text, |text, variable| text.replace(variable, ".*"));
         let shown = |text: &&Value| {
             let text = text.as_str().unwrap().to_owned();
             let after = text.split(mark).skip(1);
-            after.map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()).collect::<Vec<String>>()
+            after
+                .map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect())
+                .collect::<Vec<String>>()
         };
         // Legends show labels alone; a variable of Prometheus' templates begins with a dollar sign.
         let shown = texts.iter().flat_map(shown).filter(|label| !label.is_empty()).collect();

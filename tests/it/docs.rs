@@ -37,9 +37,14 @@ fn marked_examples_load() {
             fs::write(&path, &block.text).unwrap();
             let place = format!("{}:{}", page.display(), block.line);
             match block.info.as_str() {
-                "yaml policy" => drop(assembly::policies(&[path]).unwrap_or_else(|problems| panic!("{place}: {problems:?}"))),
+                "yaml policy" => {
+                    drop(assembly::policies(&[path]).unwrap_or_else(|problems| panic!("{place}: {problems:?}")))
+                }
                 "yaml configuration" => {
-                    drop(settings::load(&path, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{place}: {problems:?}")));
+                    drop(
+                        settings::load(&path, &BTreeMap::new())
+                            .unwrap_or_else(|problems| panic!("{place}: {problems:?}")),
+                    );
                 }
                 "yaml registries" => {
                     drop(settings::load_registries(&path).unwrap_or_else(|problems| panic!("{place}: {problems:?}")));
@@ -92,7 +97,9 @@ fn commands_and_options_exist() {
     for page in pages() {
         for block in blocks(&fs::read_to_string(&page).unwrap()).iter().filter(|block| block.info == "sh") {
             for line in block.text.replace("\\\n", " ").lines() {
-                let Some(typed) = ["sealgate ", "cargo run --release -- "].iter().find_map(|start| line.trim().strip_prefix(start)) else {
+                let Some(typed) =
+                    ["sealgate ", "cargo run --release -- "].iter().find_map(|start| line.trim().strip_prefix(start))
+                else {
                     continue;
                 };
                 let words: Vec<&str> = typed.split(" #").next().unwrap().split_whitespace().collect();
@@ -100,7 +107,13 @@ fn commands_and_options_exist() {
                 let help = helps.entry(command.join(" ")).or_insert_with(|| help(&command));
                 for option in words.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
                     let option = option.split('=').next().unwrap();
-                    assert!(help.contains(option), "{}:{}: {} has no {option}", page.display(), block.line, command.join(" "));
+                    assert!(
+                        help.contains(option),
+                        "{}:{}: {} has no {option}",
+                        page.display(),
+                        block.line,
+                        command.join(" ")
+                    );
                 }
                 seen += 1;
             }
@@ -194,7 +207,9 @@ fn slug(heading: &str) -> String {
 /// A folder with the keys and policies that examples name.
 fn folder_with_keys() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (name, from) in [("ci.pub", "config/ci.pub"), ("cosign.pub", "config/ci.pub"), ("release.pub", "deploy/base/cosign.pub")] {
+    for (name, from) in
+        [("ci.pub", "config/ci.pub"), ("cosign.pub", "config/ci.pub"), ("release.pub", "deploy/base/cosign.pub")]
+    {
         fs::copy(root().join(from), folder.path().join(name)).unwrap();
     }
     folder

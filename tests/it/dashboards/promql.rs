@@ -77,7 +77,11 @@ pub fn parse(text: &str) -> Result<Query, String> {
             Token::Number(_) | Token::Text(_) | Token::Sign(_) => {}
         }
     }
-    if open.is_empty() && !query.selectors.is_empty() { Ok(query) } else { Err("it does not end, or asks for nothing".to_owned()) }
+    if open.is_empty() && !query.selectors.is_empty() {
+        Ok(query)
+    } else {
+        Err("it does not end, or asks for nothing".to_owned())
+    }
 }
 
 fn is_sign(token: &Token, wanted: &str) -> bool {
@@ -140,8 +144,12 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 end + 2
             }
             _ => {
-                let signs = ["=~", "!~", "!=", "==", ">=", "<=", "(", ")", "{", "}", "[", "]", ",", "=", "+", "-", "*", "/", ">", "<"];
-                let sign = signs.iter().find(|sign| rest.starts_with(**sign)).ok_or(format!("`{first}` is unexpected"))?;
+                let signs = [
+                    "=~", "!~", "!=", "==", ">=", "<=", "(", ")", "{", "}", "[", "]", ",", "=", "+", "-", "*", "/",
+                    ">", "<",
+                ];
+                let sign =
+                    signs.iter().find(|sign| rest.starts_with(**sign)).ok_or(format!("`{first}` is unexpected"))?;
                 tokens.push(Token::Sign((*sign).to_owned()));
                 sign.len()
             }
@@ -157,7 +165,9 @@ fn run(text: &str, belongs: impl Fn(char) -> bool) -> usize {
 
 #[test]
 fn a_query_tells_its_series_and_labels() {
-    let query = parse(r#"histogram_quantile(0.9, sum by (le, gate) (rate(a_bucket{job=~".*", x!="y"}[5m]))) / on (job) b > 3"#).unwrap();
+    let query =
+        parse(r#"histogram_quantile(0.9, sum by (le, gate) (rate(a_bucket{job=~".*", x!="y"}[5m]))) / on (job) b > 3"#)
+            .unwrap();
     let metrics: Vec<&str> = query.selectors.iter().map(|selector| selector.metric.as_str()).collect();
     assert_eq!(metrics, ["a_bucket", "b"]);
     assert_eq!(query.selectors[0].matchers[1], Matcher { label: "x".into(), operator: "!=".into(), value: "y".into() });

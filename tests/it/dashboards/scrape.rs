@@ -112,8 +112,11 @@ limits: {imageTimeout: 1s}
 
 /// Commits a pod with these images.
 fn commit(folder: &Path, images: &[&str]) {
-    let containers: Vec<Value> =
-        images.iter().enumerate().map(|(at, image)| serde_json::json!({"name": format!("c{at}"), "image": image})).collect();
+    let containers: Vec<Value> = images
+        .iter()
+        .enumerate()
+        .map(|(at, image)| serde_json::json!({"name": format!("c{at}"), "image": image}))
+        .collect();
     let pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": containers}});
     let repository = Repository::open(folder.join("repository")).unwrap();
     let mut tree = repository.treebuilder(None).unwrap();
