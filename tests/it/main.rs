@@ -15,6 +15,14 @@
     reason = "support code of tests: a failure is a panic that names its line"
 )]
 
+mod architecture;
+mod cli;
+mod daemon;
+mod gate;
+mod http;
+mod pin;
+mod policy;
 mod registry;
+mod settings;
 mod source;
 mod support;
