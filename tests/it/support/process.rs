@@ -36,13 +36,15 @@ pub fn shared_folder() -> &'static Path {
     FOLDER.get_or_init(|| tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep())
 }
 
-/// The built binary: a copy, so that a build that runs meanwhile does not change it under the tests.
+/// The built binary, or the one that `TEST_SEALGATE` names, such as a release: linked to, so that a build that runs
+/// meanwhile does not change it under the tests.
 pub fn sealgate() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let built = Path::new(env!("CARGO_BIN_EXE_sealgate"));
+        let given = std::env::var_os("TEST_SEALGATE").map(PathBuf::from);
+        let built = given.unwrap_or_else(|| env!("CARGO_BIN_EXE_sealgate").into());
         let copy = shared_folder().join("sealgate");
-        if std::fs::hard_link(built, &copy).is_err() {
+        if std::fs::hard_link(&built, &copy).is_err() {
             std::fs::copy(built, &copy).unwrap();
         }
         copy
