@@ -17,7 +17,7 @@ pub mod tree;
 mod typing;
 
 pub use objects::{Manifest, objects, unsupported};
-pub use parse::{Limits, Rules, read, read_text};
+pub use parse::{Limits, read, read_text};
 pub use pin::{Edit, Pinned, pin};
 pub use survey::survey;
-pub use tree::{Document, Node};
+pub use tree::{Document, Node, Rules};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::image::reference::{ImageRef, ReferenceError};
-use crate::manifest::Rules;
+use crate::manifest::tree::Rules;
 use crate::reason::Place;
 
 /// A place where an image reference stands.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::text::Text;
-use super::tree::Document;
+use super::tree::{Document, Rules};
 use super::{build, json};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;
@@ -60,15 +60,6 @@ pub fn read(file: &File, limits: &Limits) -> Result<Vec<Document>, Vec<Problem>>
 pub fn read_text(path: &Arc<str>, text: &str, rules: Rules, limits: &Limits) -> Result<Vec<Document>, Vec<Problem>> {
     let text = Text::new(text.as_bytes()).map_err(|problem| vec![problem.in_file(path.as_ref())])?;
     read_checked(path, &text, rules, limits)
-}
-
-/// By whose rules a text is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rules {
-    /// YAML, as Kubernetes reads it.
-    Yaml,
-    /// JSON.
-    Json,
 }
 
 fn read_checked(

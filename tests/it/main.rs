@@ -15,8 +15,16 @@
     reason = "support code of tests: a failure is a panic that names its line"
 )]
 
+mod architecture;
+mod cli;
+mod daemon;
 mod dashboards;
 mod docs;
+mod gate;
+mod http;
+mod pin;
+mod policy;
 mod registry;
+mod settings;
 mod source;
 mod support;
