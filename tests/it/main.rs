@@ -19,6 +19,7 @@ mod architecture;
 mod cli;
 mod daemon;
 mod dashboards;
+mod demo;
 mod docs;
 mod gate;
 mod http;
