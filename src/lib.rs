@@ -39,5 +39,6 @@ pub mod trust;
 pub mod assembly;
 pub mod cli;
 pub mod daemon;
+pub mod demo;
 pub mod http;
 pub mod pipeline;

@@ -18,6 +18,8 @@
 mod architecture;
 mod cli;
 mod daemon;
+mod dashboards;
+mod docs;
 mod gate;
 mod http;
 mod pin;
