@@ -103,7 +103,7 @@ fn the_report_has_the_keys_of_the_contract() {
     assert_eq!(keys(site), ["file", "document", "line", "column", "path", "action", "object"]);
     assert_eq!(
         *site,
-        json!({"file": "m/a.yaml", "document": 0, "line": 8, "column": 12, "path": "spec.containers[0].image",
+        json!({"file": "m/a.yaml", "document": 0, "line": 7, "column": 12, "path": "spec.containers[0].image",
             "action": "pin", "object": {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web"}})
     );
     let candidate = &find("verified")["candidates"][0];
@@ -274,7 +274,7 @@ fn images_lists_every_place_offline() {
     let world = World::new();
     world.write("a.yaml", &pod("web", "nginx:1.27"));
     world.write("b.yaml", &pod("bad", "'BAD ref'"));
-    world.write("c.yaml", "apiVersion: example.com/v1\nkind: Odd\nmetadata: {name: o}\nspec:\n  thing: registry.example.com/a/b:1.2\n");
+    world.write("c.yaml", "apiVersion: example.com/v1\nkind: Odd\nmetadata: {name: o}\nspec:\n  sidecarImage: registry.example.com/a/b:1.2\n");
     let done = world.run(&["images", "a.yaml", "b.yaml", "c.yaml", "--output", "json"]).exits(0);
     let listed = done.json();
     assert_eq!(keys(&listed), ["schema", "sites", "unclassified", "errors"]);
@@ -284,7 +284,7 @@ fn images_lists_every_place_offline() {
         keys(site),
         ["reference", "layer", "file", "document", "line", "column", "path", "action", "object"]
     );
-    assert_eq!((&site["reference"], &site["line"], &site["column"]), (&json!("nginx:1.27"), &json!(8), &json!(12)));
+    assert_eq!((&site["reference"], &site["line"], &site["column"]), (&json!("nginx:1.27"), &json!(7), &json!(12)));
     assert_eq!(listed["sites"][1]["reference"], "BAD ref");
     assert_eq!(listed["unclassified"][0]["reference"], "registry.example.com/a/b:1.2");
     assert_eq!(listed["unclassified"][0]["action"], "unclassified");
@@ -300,7 +300,7 @@ fn images_lists_every_place_offline() {
 #[test]
 fn an_unclassified_value_refuses_until_the_configuration_says_what_it_is() {
     let world = World::new();
-    let odd = format!("apiVersion: example.com/v1\nkind: Odd\nmetadata: {{name: o}}\nspec:\n  thing: {}\n", good().tagged());
+    let odd = format!("apiVersion: example.com/v1\nkind: Odd\nmetadata: {{name: o}}\nspec:\n  sidecarImage: {}\n", good().tagged());
     world.write("c.yaml", &odd);
     let report = check(&world, &["c.yaml"]).exits(1).json();
     assert_eq!(reasons(&report), ["unclassified-field"]);
@@ -310,9 +310,9 @@ fn an_unclassified_value_refuses_until_the_configuration_says_what_it_is() {
         world.write("sealgate.yaml", &file.to_string());
         world.run(&["check", "c.yaml", "--config", "sealgate.yaml", "--gate", "production", "--output", "json"])
     };
-    let report = settings(json!({"fields": [{"group": "example.com", "kind": "Odd", "path": "spec.thing", "action": "pin"}]})).exits(0).json();
+    let report = settings(json!({"fields": [{"group": "example.com", "kind": "Odd", "path": "spec.sidecarImage", "action": "pin"}]})).exits(0).json();
     assert_eq!(report["images"][0]["pinned"], good().pinned());
-    let report = settings(json!({"fields": [{"group": "example.com", "kind": "Odd", "path": "spec.thing", "action": "verify"}]})).exits(0).json();
+    let report = settings(json!({"fields": [{"group": "example.com", "kind": "Odd", "path": "spec.sidecarImage", "action": "verify"}]})).exits(0).json();
     assert_eq!((&report["images"][0]["pinned"], &report["images"][0]["verdict"]), (&Value::Null, &json!("verified")));
     assert_eq!(settings(json!({"unclassified": "ignore"})).exits(0).json()["summary"]["images"], 0);
     let report = settings(json!({"unclassified": "warn"})).exits(0).json();
@@ -339,7 +339,7 @@ fn exclude_and_namespace_narrow_what_is_asked() {
     check(&world, &["m", "--exclude", "m/skip/**"]).exits(0);
     let narrowed = policy("{name: ci, key: {file: ci.pub}}").replace("    signatures", "    namespaces: [prod-*]\n    signatures");
     world.write("policy.yaml", &narrowed);
-    world.write("n.yaml", &pod("n", &good().tagged()).replace(", namespace: shop", ""));
+    world.write("n.yaml", &pod("narrow", &good().tagged()).replace(", namespace: shop", ""));
     check(&world, &["n.yaml", "--namespace", "prod-a"]).exits(0);
     assert_eq!(reasons(&check(&world, &["n.yaml", "--namespace", "test"]).exits(1).json()), ["no-matching-rule"]);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::process;
 use crate::support::signing::Form;
-use crate::support::world::{World, errors, gate, good, keys, pod, policy, push, reasons, signed, tree, unsigned};
+use crate::support::world::{World, errors, gate, good, keys, pod, policy, push, reasons, registry, signed, tree, unsigned};
 
 #[test]
 fn two_gates_run_side_by_side() {
@@ -77,7 +77,7 @@ fn drift_of_a_release_that_no_longer_passes_is_not_corrected() {
     world.write("policy.yaml", &policy("{name: release, key: {file: release.pub}}"));
     daemon.decides("production", "refuse", &first);
     let file = world.path("out/a.yaml");
-    let _writable = process::run(std::process::Command::new("chmod").arg("-R").arg("u+w").arg(world.path(".out.releases")));
+    open_up(&world);
     std::fs::write(&file, "changed by hand").unwrap();
     daemon.nudge();
     daemon.nudge();
@@ -165,7 +165,7 @@ fn drift_in_the_directory_is_corrected() {
     let first = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
     let daemon = world.daemon();
     daemon.applies("production", &first);
-    let _writable = process::run(std::process::Command::new("chmod").arg("-R").arg("u+w").arg(world.path(".out.releases")));
+    open_up(&world);
     std::fs::write(world.path("out/a.yaml"), pod("a", "evil.example.com/a:1")).unwrap();
     std::fs::write(world.path("out/more.yaml"), "more").unwrap();
     process::eventually("drift is corrected", || {
@@ -291,4 +291,87 @@ fn a_commit_refused_and_one_that_mends_it_leave_the_good_one_between() {
     let third = world.repository.commit(&[("b.yaml", &pod("b", &good().tagged()))]);
     daemon.applies("production", &third);
     assert_eq!(world.applied("b.yaml").unwrap(), pod("b", &good().pinned()));
+}
+
+/// Makes the target's files writable, as somebody would who changes them by hand.
+fn open_up(world: &World) {
+    let mut command = std::process::Command::new("chmod");
+    process::run(command.arg("-R").arg("u+w").arg(world.path(".out.releases"))).exits(0);
+}
+
+#[test]
+fn drift_is_only_told_where_the_gate_says_so() {
+    let world = World::new();
+    let mut quick = gate("production");
+    quick["source"]["interval"] = json!("1s");
+    quick["drift"] = json!({"objects": "report"});
+    world.configure(&[quick]);
+    let first = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let daemon = world.daemon();
+    daemon.applies("production", &first);
+    open_up(&world);
+    std::fs::write(world.path("out/a.yaml"), "changed by hand").unwrap();
+    let report = daemon.await_gate("drift is told", "production", |report| {
+        report["status"]["drift"].as_array().is_some_and(|drift| !drift.is_empty())
+    });
+    assert_eq!(report["status"]["drift"], json!(["a.yaml"]));
+    assert!(daemon.get("/metrics").text().contains("sealgate_drift_objects{gate=\"production\",kind=\"object\"} 1\n"));
+    assert_eq!(std::fs::read_to_string(world.path("out/a.yaml")).unwrap(), "changed by hand");
+}
+
+#[test]
+fn a_moved_tag_is_drift_to_report_and_never_to_deploy() {
+    let world = World::new();
+    let mut quick = gate("production");
+    quick["source"]["interval"] = json!("1s");
+    quick["drift"] = json!({"tags": "1s"});
+    world.configure(&[quick]);
+    let image = push("app/daemon-moving").signed(Form::Tag2, "ci");
+    let first = world.repository.commit(&[("a.yaml", &pod("a", &image.tagged()))]);
+    let daemon = world.daemon();
+    daemon.applies("production", &first);
+    registry().push(&image.repository, "v1", "moved");
+    process::eventually("the moved tag is told", || {
+        let text = daemon.get("/metrics").text();
+        text.contains("sealgate_drift_objects{gate=\"production\",kind=\"tag\"} 1\n").then_some(())
+    });
+    assert!(world.applied("a.yaml").unwrap().contains(&image.digest));
+}
+
+#[test]
+fn an_unchanged_revision_that_passed_asks_no_registry() {
+    let world = World::new();
+    let mut quick = gate("production");
+    quick["source"]["interval"] = json!("1s");
+    world.configure(&[quick]);
+    let first = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let daemon = world.daemon();
+    let before = reconciled(&daemon.applies("production", &first));
+    let requests = || {
+        let text = daemon.get("/metrics").text();
+        let lines = text.lines().filter(|line| line.starts_with("sealgate_registry_requests_total{"));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum::<f64>()
+    };
+    let asked = requests();
+    assert!(asked > 0.0);
+    daemon.nudge();
+    let report = daemon.await_gate("a look", "production", |report| reconciled(report) > before);
+    let before = reconciled(&report);
+    daemon.await_gate("another look", "production", |report| reconciled(report) > before);
+    assert_eq!(requests(), asked);
+}
+
+#[test]
+fn a_key_that_is_gone_lets_no_new_revision_pass_until_it_is_back() {
+    let world = World::new();
+    let first = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let daemon = world.daemon();
+    daemon.applies("production", &first);
+    std::fs::rename(world.path("ci.pub"), world.path("away.pub")).unwrap();
+    let second = world.repository.commit(&[("a.yaml", &pod("b", &good().tagged()))]);
+    let report = daemon.decides("production", "undecided", &second);
+    assert_eq!(errors(&report), ["policy-unavailable"]);
+    std::fs::rename(world.path("away.pub"), world.path("ci.pub")).unwrap();
+    daemon.nudge();
+    daemon.applies("production", &second);
 }

@@ -56,7 +56,7 @@ fn without_a_pass_nothing_is_printed_and_no_file_changes() {
         let done = pin(&world, &arguments).exits(1);
         let (report, other) =
             if report_on_stdout { (&done.stdout, &done.stderr) } else { (&done.stderr, &done.stdout) };
-        assert!(report.contains("m/b.yaml:8:12") && other.is_empty(), "{mode:?}: {done:?}");
+        assert!(report.contains("m/b.yaml:7:12") && other.is_empty(), "{mode:?}: {done:?}");
         assert_eq!(std::fs::read_to_string(world.path("m/a.yaml")).unwrap(), good_file);
     }
     world.write("m/b.yaml", "a: [\n");
