@@ -2,5 +2,6 @@
 
 pub mod fake_registry;
 pub mod git_http;
+pub mod kube;
 pub mod ssh;
 pub mod token_server;
