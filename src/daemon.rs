@@ -24,8 +24,8 @@ use crate::settings::{self, Settings};
 use crate::store::Store;
 use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places, watch};
 
-use gate::{Gate, Shared};
 use crate::http::status::{Board, GateStatus};
+use gate::{Gate, Shared};
 
 /// How long a write in flight may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(25);
@@ -78,9 +78,11 @@ pub async fn run(invocation: &Invocation) -> Result<Ending, Vec<Problem>> {
     let one = |problem: Problem| vec![problem];
     let settings = settings::load(&invocation.config, &invocation.environment)?;
     let kept = Kept::open(&settings).map_err(one)?;
-    let world = World::build(settings.clone(), invocation, &kept)?;
+    let world = World::build(settings.clone(), invocation, &kept).await?;
     let listener = bind(&settings).await.map_err(one)?;
-    let signals = |error: std::io::Error| one(Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}")));
+    let signals = |error: std::io::Error| {
+        one(Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}")))
+    };
     let mut shutdown = Shutdown::listen().map_err(signals)?;
     let reloads = Reloads::listen().map_err(signals)?;
 
@@ -132,7 +134,7 @@ fn died(dead: Result<&'static str, JoinError>) -> Ending {
 pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
     let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
-    let world = World::build(settings, invocation, &kept)?;
+    let world = World::build(settings, invocation, &kept).await?;
     let start = BTreeSet::from([Trigger::Start]);
     let looks = world.gates.into_iter().map(|mut gate| {
         let start = start.clone();
@@ -165,7 +167,7 @@ impl Kept {
 
 impl World {
     /// Builds every gate, or says everything that keeps one from being built.
-    fn build(settings: Settings, invocation: &Invocation, kept: &Kept) -> Result<Self, Vec<Problem>> {
+    async fn build(settings: Settings, invocation: &Invocation, kept: &Kept) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut loaded = Vec::new();
         for gate in &settings.gates {
@@ -175,7 +177,7 @@ impl World {
             }
         }
         let credentials = default_credential_files(&invocation.environment);
-        let plan = match assembly::registries(&settings, credentials) {
+        let plan = match assembly::registries(&settings, credentials).await {
             Ok(plan) if problems.is_empty() => plan,
             Ok(_) => return Err(problems),
             Err(found) => {
@@ -206,7 +208,9 @@ impl World {
         let names: BTreeSet<String> = gates.iter().map(|gate| gate.settings.name.clone()).collect();
         kept.metrics.keep_gates(&names);
         kept.board.keep(&names);
-        gates.iter().for_each(|gate| kept.board.show(gate.status.clone()));
+        for gate in &gates {
+            kept.board.show(gate.status.clone());
+        }
         Ok(Self { gates, stop })
     }
 }
@@ -260,7 +264,7 @@ impl Supervisor {
                 () = self.reloads.next() => senders.iter().for_each(|gate| gate.send(Trigger::Reload)),
                 _ = receiver.next() => {}
             }
-            if let Some(world) = self.changed() {
+            if let Some(world) = self.changed().await {
                 break Next::Replace(Box::new(world));
             }
         };
@@ -270,11 +274,11 @@ impl Supervisor {
     }
 
     /// The world of a configuration that is another one now, and valid. A broken one is told, and the one in force stays.
-    fn changed(&mut self) -> Option<World> {
+    async fn changed(&mut self) -> Option<World> {
         let loaded = settings::load(&self.invocation.config, &self.invocation.environment);
         let built = match loaded {
             Ok(settings) if settings == self.settings => return None,
-            Ok(settings) => self.rebuild(settings),
+            Ok(settings) => self.rebuild(settings).await,
             Err(problems) => Err(problems),
         };
         match built {
@@ -291,11 +295,11 @@ impl Supervisor {
         }
     }
 
-    fn rebuild(&mut self, settings: Settings) -> Result<World, Vec<Problem>> {
+    async fn rebuild(&mut self, settings: Settings) -> Result<World, Vec<Problem>> {
         if settings.listen != self.settings.listen || settings.state_dir != self.settings.state_dir {
             tracing::warn!("`listen` and `stateDir` take effect at the next start");
         }
-        let world = World::build(settings.clone(), &self.invocation, &self.kept)?;
+        let world = World::build(settings.clone(), &self.invocation, &self.kept).await?;
         self.settings = settings;
         Ok(world)
     }

@@ -1,4 +1,4 @@
-//! Sealgate: a GitOps deploy gate. What runs was verified.
+//! Sealgate: a `GitOps` deploy gate. What runs was verified.
 //!
 //! ```text
 //! Revision ─source→ Snapshot{files} ─manifest→ Vec<Document> ─discovery→ Vec<Site{ImageRef}>

@@ -24,7 +24,6 @@ use crate::source::Git;
 use crate::store::{GateState, Store};
 use crate::target::Delivery;
 
-
 /// What all gates of a process share.
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -265,7 +264,8 @@ pub(super) fn panicked(error: &tokio::task::JoinError) -> Problem {
 }
 
 fn client(shared: &Shared, policies: &PolicySet) -> Result<Client, Problem> {
-    let observer: Arc<dyn Observer> = Arc::clone(&shared.metrics) as _;
+    let metrics = Arc::clone(&shared.metrics);
+    let observer: Arc<dyn Observer> = metrics;
     shared.plan.client(assembly::access(policies), shared.settings.limits.image_timeout, observer)
 }
 

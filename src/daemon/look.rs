@@ -132,7 +132,8 @@ impl Gate {
                 Decision::Refuse(_) | Decision::Undecided => Ok(Looked::Decided(retry)),
             };
         }
-        let problem = Problem::new(ErrorCode::PolicyUnavailable, "the policies change faster than a revision is decided");
+        let problem =
+            Problem::new(ErrorCode::PolicyUnavailable, "the policies change faster than a revision is decided");
         Err(self.fail(vec![problem], Retry::Later(None)))
     }
 
@@ -272,7 +273,12 @@ impl Gate {
 
     fn note_drift(&mut self, drift: &[String]) {
         if !drift.is_empty() && self.status.drift != drift {
-            tracing::warn!(gate = self.settings.name, objects = drift.len(), first = drift.first(), "drift at the target");
+            tracing::warn!(
+                gate = self.settings.name,
+                objects = drift.len(),
+                first = drift.first(),
+                "drift at the target"
+            );
         }
         self.metrics.drift(Drift::Object, drift.len());
         drift.clone_into(&mut self.status.drift);
@@ -295,7 +301,9 @@ impl Gate {
                     tracing::warn!(gate = self.settings.name, image = reference, pinned = %digest, found = %found.digest, "tag moved");
                 }
                 Ok(_) => {}
-                Err(fault) => tracing::warn!(gate = self.settings.name, image = reference, error = %fault, "tag not looked at"),
+                Err(fault) => {
+                    tracing::warn!(gate = self.settings.name, image = reference, error = %fault, "tag not looked at");
+                }
             }
         }
         self.metrics.drift(Drift::Tag, moved);
@@ -390,7 +398,15 @@ impl Gate {
         let gate = self.settings.name.as_str();
         for error in errors.iter().take(MAX_LOGGED) {
             let file = error.file.as_deref().unwrap_or_default();
-            tracing::warn!(gate, code = error.code.code(), file, line = error.line, column = error.column, error = error.message, "not readable");
+            tracing::warn!(
+                gate,
+                code = error.code.code(),
+                file,
+                line = error.line,
+                column = error.column,
+                error = error.message,
+                "not readable"
+            );
         }
         let failed = assessed.decided.judged.iter().filter(|judged| !judged.verdict.findings().is_empty());
         for judged in failed.take(MAX_LOGGED) {
