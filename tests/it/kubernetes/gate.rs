@@ -97,7 +97,7 @@ impl Gate {
     pub(crate) async fn start_with(&self, kubeconfig: &Path) -> Daemon {
         let log = self.path("log");
         let file = fs::File::create(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_sealgate"))
+        let child = Command::new(binary())
             .args(["run", "--config"])
             .arg(self.path("sealgate.yaml"))
             .env("KUBECONFIG", kubeconfig)
@@ -224,6 +224,11 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The binary under test: another build, where `TEST_SEALGATE` names one.
+fn binary() -> PathBuf {
+    std::env::var_os("TEST_SEALGATE").map_or_else(|| env!("CARGO_BIN_EXE_sealgate").into(), PathBuf::from)
 }
 
 /// A field of an event, wherever the format puts it.
