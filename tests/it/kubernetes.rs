@@ -209,7 +209,7 @@ async fn what_somebody_changed_is_put_right_with_the_same_pins() {
         if right && gate.get("configmaps/a").await.is_some() {
             break;
         }
-        assert!(began.elapsed().as_secs() < 60, "never put right: {}", daemon.log());
+        assert!(began.elapsed().as_secs() < 60, "never put right: {}", daemon.last_words());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }

@@ -187,7 +187,7 @@ impl Daemon {
             if wished(&status) {
                 return status;
             }
-            assert!(began.elapsed() < PATIENCE, "{what}: never: {status:#}\n{}", self.log());
+            assert!(began.elapsed() < PATIENCE, "{what}: never: {status:#}\n{}", self.last_words());
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -206,6 +206,13 @@ impl Daemon {
     /// The events in its log.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The end of its log.
+    pub(crate) fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
     pub(crate) fn log(&self) -> String {
