@@ -23,6 +23,7 @@ mod demo;
 mod docs;
 mod gate;
 mod http;
+mod kubernetes;
 mod pin;
 mod policy;
 mod registry;
