@@ -15,5 +15,6 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub use catalogue::is_known;
 pub use rules::{FieldRule, Rules, Unclassified, settling_line};
 pub use search::discover;

@@ -36,6 +36,8 @@ pub(super) struct Known {
     pub(super) fields: Vec<Field>,
     /// Where it says from where it deploys something that is not in the repository; empty for most kinds.
     pub(super) elsewhere: Vec<Pattern>,
+    /// Where it may say so; without them it deploys what it holds itself.
+    pub(super) remote: Vec<Pattern>,
 }
 
 /// A field of a kind.
@@ -130,6 +132,8 @@ struct RawKinds {
     fields: Vec<RawField>,
     #[serde(default)]
     elsewhere: Vec<String>,
+    #[serde(default)]
+    remote: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +159,12 @@ struct RawFull {
     /// For the reader: why this is no image, or why it is not rewritten.
     #[serde(default, rename = "why")]
     _why: Option<String>,
+}
+
+/// Whether the built-in catalogue has this kind.
+#[must_use]
+pub fn is_known(group: &str, kind: &str) -> bool {
+    Catalogue::builtin().is_ok_and(|catalogue| catalogue.kind(group, kind).is_some())
 }
 
 impl Catalogue {
@@ -200,6 +210,9 @@ fn add(known: &mut Known, entry: &RawKinds) -> Result<(), String> {
     }
     for path in &entry.elsewhere {
         known.elsewhere.push(Pattern::parse(path)?);
+    }
+    for path in &entry.remote {
+        known.remote.push(Pattern::parse(path)?);
     }
     Ok(())
 }
