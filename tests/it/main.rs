@@ -19,3 +19,4 @@ mod discovery;
 mod registry;
 mod source;
 mod support;
+mod yaml_go;
