@@ -12,6 +12,7 @@ mod rules;
 mod search;
 pub mod site;
 mod split;
+mod text;
 #[cfg(test)]
 mod tests;
 
