@@ -12,8 +12,10 @@ mod rules;
 mod search;
 pub mod site;
 mod split;
+mod text;
 #[cfg(test)]
 mod tests;
 
+pub use catalogue::is_known;
 pub use rules::{FieldRule, Rules, Unclassified, settling_line};
 pub use search::discover;

@@ -114,7 +114,7 @@ pub fn unpinnable(sites: &[Site]) -> Option<Finding> {
         !has_digest
             && match site.action {
                 Action::Verify => !said_by_user,
-                Action::Pin => site.form == Form::Fixed,
+                Action::Pin => matches!(site.form, Form::Fixed | Form::Text),
                 Action::Ignore | Action::Unclassified => false,
             }
     })?;
@@ -204,7 +204,7 @@ fn pinned_text(site: &Site, image: &ImageRef, digest: &Digest) -> Option<String>
             Some(tag) => format!("{}@{digest}", tag.as_str()),
             None => format!("@{digest}"),
         }),
-        Form::Fixed => None,
+        Form::Fixed | Form::Text => None,
     }
 }
 
