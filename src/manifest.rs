@@ -9,6 +9,7 @@ mod json;
 pub mod objects;
 pub mod parse;
 pub mod pin;
+mod quick;
 mod rewrite;
 mod survey;
 mod tags;

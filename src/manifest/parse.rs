@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::text::Text;
 use super::tree::Document;
-use super::{build, json};
+use super::{build, json, quick};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;
 
@@ -81,7 +81,10 @@ fn read_checked(
         problems.into_iter().map(|problem| problem.in_file(path.as_ref())).collect()
     };
     match rules {
-        Rules::Yaml => build::documents(path, text, limits).map_err(named),
+        Rules::Yaml => match quick::documents(path, text, limits) {
+            Some(documents) => Ok(documents),
+            None => build::documents(path, text, limits).map_err(named),
+        },
         Rules::Json => {
             let value = json::strict(text).map_err(|problem| named(vec![problem]))?;
             let documents = build::documents(path, text, limits).map_err(named)?;
