@@ -148,11 +148,10 @@ impl<'d> Wanted<'d> {
     fn changed(&self, old: &Node, new: &Node) -> Result<usize, Problem> {
         match (&old.value, &new.value) {
             (Value::Scalar(before), Value::Scalar(after)) => self.changed_scalar(old, before, after),
-            (Value::Sequence(before), Value::Sequence(after)) if before.len() == after.len() => {
-                before.iter().zip(after).try_fold(0, |sum: usize, (before, after)| {
-                    Ok(sum.saturating_add(self.changed(before, after)?))
-                })
-            }
+            (Value::Sequence(before), Value::Sequence(after)) if before.len() == after.len() => before
+                .iter()
+                .zip(after)
+                .try_fold(0, |sum: usize, (before, after)| Ok(sum.saturating_add(self.changed(before, after)?))),
             (Value::Mapping(before), Value::Mapping(after)) if before.len() == after.len() => {
                 before.iter().zip(after).try_fold(0, |sum: usize, ((key, before), (after_key, after))| {
                     if key.text != after_key.text {

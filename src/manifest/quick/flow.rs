@@ -72,9 +72,8 @@ impl<'t> Quick<'t> {
         let start = self.cursor.mark();
         let line = self.cursor.text.as_bytes().get(start.at..self.cursor.end)?;
         let word = |&byte: &u8| byte.is_ascii_alphanumeric() || b"_-./@+=$~%()".contains(&byte);
-        let goes_on = |at: usize, byte: &u8| {
-            word(byte) || (*byte == b':' && line.get(at.saturating_add(1)).is_some_and(word))
-        };
+        let goes_on =
+            |at: usize, byte: &u8| word(byte) || (*byte == b':' && line.get(at.saturating_add(1)).is_some_and(word));
         let length = line.iter().enumerate().position(|(at, byte)| !goes_on(at, byte))?;
         let end = start.at.checked_add(length)?;
         self.cursor.at = end;

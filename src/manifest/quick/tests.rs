@@ -14,7 +14,12 @@ fn quick_and_right(text: &str) -> bool {
     let Ok(text) = Text::new(text.as_bytes()) else { return false };
     let Some(quick) = documents(&path, &text, &limits) else { return false };
     match build::documents(&path, &text, &limits) {
-        Ok(general) => assert!(quick == general, "{:?}\n{}", quick.iter().zip(&general).find_map(|(a, b)| difference(&a.root, &b.root)), text.text),
+        Ok(general) => assert!(
+            quick == general,
+            "{:?}\n{}",
+            quick.iter().zip(&general).find_map(|(a, b)| difference(&a.root, &b.root)),
+            text.text
+        ),
         Err(problems) => panic!("the general parser refuses it: {problems:?}\n{}", text.text),
     }
     true
@@ -24,9 +29,11 @@ fn quick_and_right(text: &str) -> bool {
 fn difference(ours: &Node, theirs: &Node) -> Option<String> {
     let told = |ours: &Node, theirs: &Node| Some(format!("{ours:?}\nis\n{theirs:?}"));
     match (&ours.value, &theirs.value) {
-        (Value::Sequence(a), Value::Sequence(b)) if a.len() == b.len() => {
-            a.iter().zip(b).find_map(|(a, b)| difference(a, b)).or_else(|| (ours != theirs).then(|| told(ours, theirs))?)
-        }
+        (Value::Sequence(a), Value::Sequence(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .find_map(|(a, b)| difference(a, b))
+            .or_else(|| (ours != theirs).then(|| told(ours, theirs))?),
         (Value::Mapping(a), Value::Mapping(b)) if a.len() == b.len() => {
             let below = a.iter().zip(b).find_map(|((_, a), (_, b))| difference(a, b));
             below.or_else(|| (ours != theirs).then(|| told(ours, theirs))?)
@@ -139,11 +146,83 @@ fn the_corpus_is_read_alike() {
 /// Pieces of YAML that meet each other in every way.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "a", "b: ", "b:", "c: x", "- ", "-", "\n", "\n", "\n ", "\n  ", "\n    ", "\n- ", "\n  - ", "\n    - ", "\na: ",
-        "\n  b: ", "\n    c: ", "|", "|-", "|+", ">", "#", " #", "# c", "'x'", "\"y\"", "[", "]", "{", "}", ", ", ",", ": ",
-        ":", "---", "\n---\n", "\n--- ", "...", "\n...\n", "1", "0644", "on", "~", "<<", "ü", "\u{1F980}", " ", "  ", ".",
-        "/", "http://a:1", "=", "$(x)", "--x", "-1", "&a ", "*a", "!!str ", "?", "? ", "%", "@", "\t", "\\", "\"", "'",
-        "[a, b]", "{a: 1}", "[]", "{}", "key: value", "\n  text\n", "\n\n", "null", "!", "`", "x y",
+        "a",
+        "b: ",
+        "b:",
+        "c: x",
+        "- ",
+        "-",
+        "\n",
+        "\n",
+        "\n ",
+        "\n  ",
+        "\n    ",
+        "\n- ",
+        "\n  - ",
+        "\n    - ",
+        "\na: ",
+        "\n  b: ",
+        "\n    c: ",
+        "|",
+        "|-",
+        "|+",
+        ">",
+        "#",
+        " #",
+        "# c",
+        "'x'",
+        "\"y\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        ", ",
+        ",",
+        ": ",
+        ":",
+        "---",
+        "\n---\n",
+        "\n--- ",
+        "...",
+        "\n...\n",
+        "1",
+        "0644",
+        "on",
+        "~",
+        "<<",
+        "ü",
+        "\u{1F980}",
+        " ",
+        "  ",
+        ".",
+        "/",
+        "http://a:1",
+        "=",
+        "$(x)",
+        "--x",
+        "-1",
+        "&a ",
+        "*a",
+        "!!str ",
+        "?",
+        "? ",
+        "%",
+        "@",
+        "\t",
+        "\\",
+        "\"",
+        "'",
+        "[a, b]",
+        "{a: 1}",
+        "[]",
+        "{}",
+        "key: value",
+        "\n  text\n",
+        "\n\n",
+        "null",
+        "!",
+        "`",
+        "x y",
     ]);
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
