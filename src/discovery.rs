@@ -12,9 +12,9 @@ mod rules;
 mod search;
 pub mod site;
 mod split;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use catalogue::is_known;
 pub use rules::{FieldRule, Rules, Unclassified, settling_line};

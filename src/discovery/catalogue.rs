@@ -219,7 +219,15 @@ impl Catalogue {
             }
         }
         let never = raw.never.iter().map(|pair| pair_of(pair)).collect::<Result<_, _>>()?;
-        Ok(Self { kinds, annotations: raw.annotations, never, quiet: raw.quiet, parts: raw.parts, prose: raw.prose, skip: raw.skip })
+        Ok(Self {
+            kinds,
+            annotations: raw.annotations,
+            never,
+            quiet: raw.quiet,
+            parts: raw.parts,
+            prose: raw.prose,
+            skip: raw.skip,
+        })
     }
 }
 

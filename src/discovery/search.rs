@@ -278,11 +278,20 @@ impl<'d> Search<'d> {
         for Hidden { route, written } in found {
             let form = if route.is_empty() { Form::Text } else { Form::Fixed };
             let route: Vec<Step> = self.route().into_iter().chain(route).collect();
-            if settled && self.sites.iter().any(|site| site.route.get(self.base.len()..).is_some_and(|there| same(there, &route))) {
+            if settled
+                && self
+                    .sites
+                    .iter()
+                    .any(|site| site.route.get(self.base.len()..).is_some_and(|there| same(there, &route)))
+            {
                 continue;
             }
             let image = ImageRef::parse(&written);
-            self.push(node, route, Draft { action: Action::Unclassified, layer: Layer::Unclassified, written, image, form });
+            self.push(
+                node,
+                route,
+                Draft { action: Action::Unclassified, layer: Layer::Unclassified, written, image, form },
+            );
         }
     }
 

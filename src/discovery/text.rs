@@ -129,7 +129,8 @@ fn pair<'t>(catalogue: &Catalogue, before: &str, after: &'t str) -> Option<&'t s
     }
     let named = hint(catalogue, key)?;
     let value = after.trim_start().trim_start_matches(['"', '\'']);
-    let end = value.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '}' | ']')).unwrap_or(value.len());
+    let end =
+        value.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '}' | ']')).unwrap_or(value.len());
     reference(value.get(..end)?, named).map(|guess| guess.written)
 }
 
@@ -147,13 +148,19 @@ mod tests {
     fn images_in_texts_are_told_with_their_path() {
         let table: [(&str, &[&str]); 9] = [
             ("image: r.io/a:1\n", &["(yaml).image=r.io/a:1"]),
-            ("spec:\n  containers:\n  - image: a\n---\nb: {image: {repository: r.io/b, tag: v1}}\n", &[
-                "(yaml).spec.containers[0].image=a",
-                "(yaml).b.image.repository=r.io/b:v1",
-            ]),
+            (
+                "spec:\n  containers:\n  - image: a\n---\nb: {image: {repository: r.io/b, tag: v1}}\n",
+                &["(yaml).spec.containers[0].image=a", "(yaml).b.image.repository=r.io/b:v1"],
+            ),
             (r#"{"spec": {"image": "r.io/a:1"}}"#, &["(yaml).spec.image=r.io/a:1"]),
-            ("{{ if .x }}\nimage: r.io/a:1\n  \"image\":\"r.io/b:1\", \"x\": 'y'\n{{ end }}\n", &["=r.io/a:1", "=r.io/b:1"]),
-            ("#!/bin/sh\ndocker build -t image:latest .\necho \"image: r.io/a:1\" | kubectl apply -f -\n", &["=r.io/a:1"]),
+            (
+                "{{ if .x }}\nimage: r.io/a:1\n  \"image\":\"r.io/b:1\", \"x\": 'y'\n{{ end }}\n",
+                &["=r.io/a:1", "=r.io/b:1"],
+            ),
+            (
+                "#!/bin/sh\ndocker build -t image:latest .\necho \"image: r.io/a:1\" | kubectl apply -f -\n",
+                &["=r.io/a:1"],
+            ),
             ("{{ x }}\nimage: {{ .Values.image }}\nimagePullPolicy: Always\n", &[]),
             ("image", &[]),
             ("words about an image\nand: more\n", &[]),

@@ -43,11 +43,24 @@ mod tests {
 
     #[test]
     fn nothing_else_stands_between_documents() {
-        let good = ["", "a: 1\n", "---\na: 1\n--- # c\r\nb: 2\n...\n", "a: |\n  ---x\n", "a: 1\n...\n# c\n\n---\nb: 1\n", "a: 1\r\n...\r\n"];
+        let good = [
+            "",
+            "a: 1\n",
+            "---\na: 1\n--- # c\r\nb: 2\n...\n",
+            "a: |\n  ---x\n",
+            "a: 1\n...\n# c\n\n---\nb: 1\n",
+            "a: 1\r\n...\r\n",
+        ];
         for text in good {
             assert_eq!(checked(text), Ok(()), "{text}");
         }
-        let bad = [("a: 1\n---b: 2\n", 2), ("--- {a: 1}\n", 1), ("a: 1\n--- |\n  x\n", 2), ("a: 1\n...\nb: 2\n", 3), ("---#c\n", 1)];
+        let bad = [
+            ("a: 1\n---b: 2\n", 2),
+            ("--- {a: 1}\n", 1),
+            ("a: 1\n--- |\n  x\n", 2),
+            ("a: 1\n...\nb: 2\n", 3),
+            ("---#c\n", 1),
+        ];
         for (text, line) in bad {
             assert_eq!(checked(text).unwrap_err().place, Some(Place { line, column: 1 }), "{text}");
         }
