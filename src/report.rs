@@ -1,7 +1,11 @@
 //! What happened to a revision, as data. Metrics, HTTP, the closing log event and the command line are functions of it.
 
+pub mod github;
 pub mod json;
+pub mod junit;
+pub mod sarif;
 pub mod text;
+mod told;
 
 use serde::Serialize;
 
