@@ -3,6 +3,7 @@
 //! One reader for everything: what is verified here is the tree that is applied, and the pinned text is a rendering that
 //! must read as that tree again. Nothing here decides which field names an image, and nothing is dropped in silence.
 
+mod borders;
 mod build;
 mod entries;
 mod json;

@@ -88,7 +88,11 @@ impl Gate {
             return Ok(Looked::AsBefore);
         }
         // Every write needs a pass under the policies in force at this moment.
-        self.decide_and_deliver(&revision).await
+        self.decide_and_deliver(&revision).await.map_err(|failure| match failure {
+            // Whoever stands in the way of a correction may leave without a new revision.
+            Failure::Final => Failure::Again(None),
+            Failure::Again(_) | Failure::Stopped => failure,
+        })
     }
 
     pub(super) fn note_drift(&mut self, drift: &[String]) {
@@ -147,6 +151,7 @@ impl Gate {
             return Failure::Stopped;
         }
         let TargetError { problems, foreign_images, outcomes, retry } = error;
+        self.turned_away = true;
         self.metrics.outcomes(&outcomes);
         if !foreign_images.is_empty() {
             self.refuse_foreign(&foreign_images);

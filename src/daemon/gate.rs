@@ -56,6 +56,8 @@ pub(super) struct Gate {
     pub(super) retry_at: Option<Instant>,
     /// Whether the last failure was one that trying again does not mend.
     pub(super) gave_up: bool,
+    /// Whether the last failure was the target's.
+    pub(super) turned_away: bool,
     /// What failed outside the decision, in the last look that came to something.
     pub(super) failures: Vec<Problem>,
     pub(super) tags_looked_at: Option<Timestamp>,
@@ -106,6 +108,7 @@ impl Gate {
             attempts: 0,
             retry_at: None,
             gave_up: false,
+            turned_away: false,
             failures: Vec::new(),
             tags_looked_at: None,
             status,

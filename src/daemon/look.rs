@@ -61,13 +61,22 @@ impl Gate {
 
     async fn steps(&mut self, triggers: &BTreeSet<Trigger>) -> Result<Looked, Failure> {
         let policies_changed = self.reload_policies().await;
+        // Whatever else is written beside a policy (a log of ours, say) is no reason to look.
+        if !policies_changed && triggers.iter().all(|trigger| *trigger == Trigger::PolicyChanged) {
+            return Ok(Looked::AsBefore);
+        }
         let stop = self.stop.clone();
         let head = stop.run_until_cancelled(self.observe()).await.ok_or(Failure::Stopped)??;
         self.status.ready = true;
         if self.is_due(&head, policies_changed, triggers) {
             return self.decide_and_deliver(&head).await;
         }
-        self.keep_true().await
+        if self.waits() { Ok(Looked::AsBefore) } else { self.keep_true().await }
+    }
+
+    /// Whether the target turned the newest revision away and is not to be asked again yet.
+    fn waits(&self) -> bool {
+        self.turned_away && self.retry_at.is_some_and(|at| at > Instant::now())
     }
 
     /// Whether the newest revision must be decided on.
@@ -75,7 +84,7 @@ impl Gate {
         let asked = [Trigger::Start, Trigger::Reload, Trigger::Retry].iter().any(|trigger| triggers.contains(trigger));
         let Some(newest) = &self.newest else { return true };
         // Source and target work again after a failure: say so.
-        let recovered = self.status.state == Some(State::Error.name()) && !self.gave_up;
+        let recovered = self.status.state == Some(State::Error.name()) && !self.gave_up && !self.waits();
         let expired = newest.good_until.is_some_and(|end| end <= now());
         asked || policies_changed || recovered || expired || newest.revision.id != head.id
     }
@@ -110,6 +119,7 @@ impl Gate {
 
     /// Decides on the newest revision, and brings it to the target where it passed.
     pub(super) async fn decide_and_deliver(&mut self, head: &Revision) -> Result<Looked, Failure> {
+        self.turned_away = false;
         for _ in 0..MAX_RESTARTS {
             let assessed = self.assess_timed(head).await?;
             let decision = assessed.decided.decision.clone();

@@ -27,14 +27,23 @@ impl Guide<'_> {
     }
 
     pub(super) fn good(&self, commit: &str) -> String {
-        format!("1. A good revision is committed: {}. Every image in it is signed with the policy's key.\n\n", short(commit))
+        format!(
+            "1. A good revision is committed: {}. Every image in it is signed with the policy's key.\n\n",
+            short(commit)
+        )
     }
 
     pub(super) fn applied(&self, running: &Running) -> String {
-        let mut text = "\n   It passed, and it is what runs now. Every image is pinned to the digest that was verified:\n".to_owned();
+        let mut text =
+            "\n   It passed, and it is what runs now. Every image is pinned to the digest that was verified:\n"
+                .to_owned();
         for (name, content) in &running.files {
             for (at, line) in (1..).zip(content.lines()).filter(|(_, line)| line.contains("image:")) {
-                text.push_str(&format!("     {}:{at}: {}\n", printable(&self.path(&format!("out/{name}"))), printable(line.trim())));
+                text.push_str(&format!(
+                    "     {}:{at}: {}\n",
+                    printable(&self.path(&format!("out/{name}"))),
+                    printable(line.trim())
+                ));
             }
         }
         text.push('\n');
@@ -42,7 +51,10 @@ impl Guide<'_> {
     }
 
     pub(super) fn bad(&self, commit: &str) -> String {
-        format!("2. A bad revision is committed: {}. It has an image that nobody signed, and more carts.\n\n", short(commit))
+        format!(
+            "2. A bad revision is committed: {}. It has an image that nobody signed, and more carts.\n\n",
+            short(commit)
+        )
     }
 
     pub(super) fn unchanged(&self, applied: &str) -> String {
@@ -55,11 +67,17 @@ impl Guide<'_> {
     }
 
     pub(super) fn farewell(&self) -> String {
-        format!("The story came true. Leave `--once` away, and everything stays up to play with:\n  {} demo\n", self.quoted(self.program))
+        format!(
+            "The story came true. Leave `--once` away, and everything stays up to play with:\n  {} demo\n",
+            self.quoted(self.program)
+        )
     }
 
     pub(super) fn went_wrong(&self) -> String {
-        format!("The story did not come true. The daemon's log, `{}`, says more.\n", printable(&self.path("sealgate.log")))
+        format!(
+            "The story did not come true. The daemon's log, `{}`, says more.\n",
+            printable(&self.path("sealgate.log"))
+        )
     }
 
     /// What is told before a new decision.
@@ -75,7 +93,8 @@ impl Guide<'_> {
         let program = self.quoted(self.program);
         let at = |name: &str| self.quoted(&self.path(name));
         let (manifests, web, out) = (at("manifests"), at("manifests/web.yaml"), at("out"));
-        let (policy, config, key, public) = (at("policy.yaml"), at("sealgate.yaml"), at("keys/demo.key"), at("keys/demo.pub"));
+        let (policy, config, key, public) =
+            (at("policy.yaml"), at("sealgate.yaml"), at("keys/demo.key"), at("keys/demo.pub"));
         let (images, log) = (at("images"), at("sealgate.log"));
         let rows = [
             (manifests.as_str(), "the Git repository that the daemon watches"),
@@ -115,7 +134,9 @@ impl Guide<'_> {
 
     /// A word as a shell takes it.
     fn quoted(&self, word: &str) -> String {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '=' | ':' | ',' | '@' | '%');
+        let plain = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '=' | ':' | ',' | '@' | '%')
+        };
         if !word.is_empty() && word.chars().all(plain) {
             return word.to_owned();
         }

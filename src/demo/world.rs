@@ -19,18 +19,8 @@ pub(super) const GATE: &str = "demo";
 /// Says that a folder is a demo's, and holds the lock while one runs.
 const MARKER: &str = ".sealgate-demo";
 /// Everything that a demo makes, besides the marker.
-const MADE: [&str; 10] = [
-    "manifests",
-    "keys",
-    "images",
-    "policy.yaml",
-    "sealgate.yaml",
-    LOG,
-    "state",
-    "out",
-    ".out.releases",
-    ".out.new",
-];
+const MADE: [&str; 10] =
+    ["manifests", "keys", "images", "policy.yaml", "sealgate.yaml", LOG, "state", "out", ".out.releases", ".out.new"];
 const POLICY: &str = include_str!("world/policy.yaml");
 const CONFIG: &str = include_str!("world/sealgate.yaml");
 const MANIFESTS: [(&str, &str); 2] =

@@ -101,4 +101,6 @@ pub enum Form {
     Tag,
     /// No digest can be written here.
     Fixed,
+    /// It stands somewhere in the scalar's text, which has no tree.
+    Text,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::text::Text;
 use super::tree::{Document, Rules};
-use super::{build, json};
+use super::{borders, build, json};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;
 
@@ -72,7 +72,10 @@ fn read_checked(
         problems.into_iter().map(|problem| problem.in_file(path.as_ref())).collect()
     };
     match rules {
-        Rules::Yaml => build::documents(path, text, limits).map_err(named),
+        Rules::Yaml => {
+            borders::checked(text.text).map_err(|problem| named(vec![problem]))?;
+            build::documents(path, text, limits).map_err(named)
+        }
         Rules::Json => {
             let value = json::strict(text).map_err(|problem| named(vec![problem]))?;
             let documents = build::documents(path, text, limits).map_err(named)?;

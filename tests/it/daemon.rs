@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::process;
 use crate::support::signing::Form;
-use crate::support::world::{World, errors, gate, good, keys, pod, policy, push, reasons, signed, tree, unsigned};
+use crate::support::world::{
+    World, errors, gate, good, keys, pod, policy, push, reasons, registry, signed, tree, unsigned,
+};
 
 #[test]
 fn two_gates_run_side_by_side() {
@@ -17,10 +19,9 @@ fn two_gates_run_side_by_side() {
     first["source"]["path"] = json!("good");
     second["source"]["path"] = json!("bad");
     world.configure(&[first, second]);
-    let revision = world.repository.commit(&[
-        ("good/a.yaml", &pod("a", &good().tagged())),
-        ("bad/a.yaml", &pod("a", &unsigned().tagged())),
-    ]);
+    let revision = world
+        .repository
+        .commit(&[("good/a.yaml", &pod("a", &good().tagged())), ("bad/a.yaml", &pod("a", &unsigned().tagged()))]);
     let daemon = world.daemon();
     daemon.applies("production", &revision);
     let report = daemon.decides("second", "refuse", &revision);
@@ -77,7 +78,7 @@ fn drift_of_a_release_that_no_longer_passes_is_not_corrected() {
     world.write("policy.yaml", &policy("{name: release, key: {file: release.pub}}"));
     daemon.decides("production", "refuse", &first);
     let file = world.path("out/a.yaml");
-    let _writable = process::run(std::process::Command::new("chmod").arg("-R").arg("u+w").arg(world.path(".out.releases")));
+    open_up(&world);
     std::fs::write(&file, "changed by hand").unwrap();
     daemon.nudge();
     daemon.nudge();
@@ -120,7 +121,13 @@ fn a_broken_configuration_leaves_the_one_in_force_running() {
     daemon.applies("production", &first);
     world.write("sealgate.yaml", "gates: {\n");
     process::eventually("the broken configuration is told", || {
-        daemon.events().iter().any(|event| event["level"] == "WARN" && event["message"].as_str().is_some_and(|text| text.contains("configuration"))).then_some(())
+        daemon
+            .events()
+            .iter()
+            .any(|event| {
+                event["level"] == "WARN" && event["message"].as_str().is_some_and(|text| text.contains("configuration"))
+            })
+            .then_some(())
     });
     let second = world.repository.commit(&[("a.yaml", &pod("b", &good().tagged()))]);
     daemon.applies("production", &second);
@@ -141,7 +148,9 @@ fn a_rewritten_history_is_held() {
     world.repository.git(&["reset", "-q", "--hard", &first]);
     let rewritten = world.repository.commit(&[("a.yaml", &pod("c", &good().tagged()))]);
     let report = daemon.await_gate("the rewrite is told", "production", |report| {
-        report["status"]["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["code"] == "history-rewritten"))
+        report["status"]["errors"]
+            .as_array()
+            .is_some_and(|errors| errors.iter().any(|error| error["code"] == "history-rewritten"))
     });
     assert_eq!((&report["status"]["applied"], &report["status"]["state"]), (&json!(second), &json!("error")));
     assert_eq!(daemon.leave("TERM"), Some(0));
@@ -165,7 +174,7 @@ fn drift_in_the_directory_is_corrected() {
     let first = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
     let daemon = world.daemon();
     daemon.applies("production", &first);
-    let _writable = process::run(std::process::Command::new("chmod").arg("-R").arg("u+w").arg(world.path(".out.releases")));
+    open_up(&world);
     std::fs::write(world.path("out/a.yaml"), pod("a", "evil.example.com/a:1")).unwrap();
     std::fs::write(world.path("out/more.yaml"), "more").unwrap();
     process::eventually("drift is corrected", || {
@@ -186,7 +195,10 @@ fn sigterm_ends_soon_with_success_and_the_log_is_json() {
     let events = daemon.events();
     assert!(events.iter().all(|event| event["timestamp"].is_string() && event["level"].is_string()), "{events:#?}");
     let decided = events.iter().find(|event| event["message"] == "decided").unwrap();
-    assert_eq!((&decided["gate"], &decided["decision"], &decided["revision"]), (&json!("production"), &json!("pass"), &json!(first)));
+    assert_eq!(
+        (&decided["gate"], &decided["decision"], &decided["revision"]),
+        (&json!("production"), &json!("pass"), &json!(first))
+    );
     let started = Instant::now();
     assert_eq!(daemon.leave("TERM"), Some(0));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
@@ -255,7 +267,9 @@ fn killed_again_and_again_the_target_never_shows_a_mixture_and_converges() {
             // From before the first look to after the last write, at points spread over the whole.
             let moment = Duration::from_millis([0, 3, 7, 12, 20, 31, 45, 60, 80, 110, 150, 200][round - 1]);
             let end = Instant::now() + moment;
-            while Instant::now() < end && world.applied("0.yaml").is_some_and(|text| !text.contains(&format!("g{round}-"))) {
+            while Instant::now() < end
+                && world.applied("0.yaml").is_some_and(|text| !text.contains(&format!("g{round}-")))
+            {
                 std::hint::spin_loop();
             }
             daemon.child.kill().unwrap();
@@ -273,7 +287,8 @@ fn killed_again_and_again_the_target_never_shows_a_mixture_and_converges() {
     let daemon = world.daemon();
     daemon.applies("production", &newest);
     assert_eq!(generations(&world), Some(BTreeSet::from(["12".to_owned()])));
-    let left: Vec<_> = std::fs::read_dir(world.path(".out.releases")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(world.path(".out.releases")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.len() <= 2, "what kills left behind was not swept: {left:?}");
 }
 
@@ -291,4 +306,87 @@ fn a_commit_refused_and_one_that_mends_it_leave_the_good_one_between() {
     let third = world.repository.commit(&[("b.yaml", &pod("b", &good().tagged()))]);
     daemon.applies("production", &third);
     assert_eq!(world.applied("b.yaml").unwrap(), pod("b", &good().pinned()));
+}
+
+/// Makes the target's files writable, as somebody would who changes them by hand.
+fn open_up(world: &World) {
+    let mut command = std::process::Command::new("chmod");
+    process::run(command.arg("-R").arg("u+w").arg(world.path(".out.releases"))).exits(0);
+}
+
+#[test]
+fn drift_is_only_told_where_the_gate_says_so() {
+    let world = World::new();
+    let mut quick = gate("production");
+    quick["source"]["interval"] = json!("1s");
+    quick["drift"] = json!({"objects": "report"});
+    world.configure(&[quick]);
+    let first = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let daemon = world.daemon();
+    daemon.applies("production", &first);
+    open_up(&world);
+    std::fs::write(world.path("out/a.yaml"), "changed by hand").unwrap();
+    let report = daemon.await_gate("drift is told", "production", |report| {
+        report["status"]["drift"].as_array().is_some_and(|drift| !drift.is_empty())
+    });
+    assert_eq!(report["status"]["drift"], json!(["a.yaml"]));
+    assert!(daemon.get("/metrics").text().contains("sealgate_drift_objects{gate=\"production\",kind=\"object\"} 1\n"));
+    assert_eq!(std::fs::read_to_string(world.path("out/a.yaml")).unwrap(), "changed by hand");
+}
+
+#[test]
+fn a_moved_tag_is_drift_to_report_and_never_to_deploy() {
+    let world = World::new();
+    let mut quick = gate("production");
+    quick["source"]["interval"] = json!("1s");
+    quick["drift"] = json!({"tags": "1s"});
+    world.configure(&[quick]);
+    let image = push("app/daemon-moving").signed(Form::Tag2, "ci");
+    let first = world.repository.commit(&[("a.yaml", &pod("a", &image.tagged()))]);
+    let daemon = world.daemon();
+    daemon.applies("production", &first);
+    registry().push(&image.repository, "v1", "moved");
+    process::eventually("the moved tag is told", || {
+        let text = daemon.get("/metrics").text();
+        text.contains("sealgate_drift_objects{gate=\"production\",kind=\"tag\"} 1\n").then_some(())
+    });
+    assert!(world.applied("a.yaml").unwrap().contains(&image.digest));
+}
+
+#[test]
+fn an_unchanged_revision_that_passed_asks_no_registry() {
+    let world = World::new();
+    let mut quick = gate("production");
+    quick["source"]["interval"] = json!("1s");
+    world.configure(&[quick]);
+    let first = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let daemon = world.daemon();
+    let before = reconciled(&daemon.applies("production", &first));
+    let requests = || {
+        let text = daemon.get("/metrics").text();
+        let lines = text.lines().filter(|line| line.starts_with("sealgate_registry_requests_total{"));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum::<f64>()
+    };
+    let asked = requests();
+    assert!(asked > 0.0);
+    daemon.nudge();
+    let report = daemon.await_gate("a look", "production", |report| reconciled(report) > before);
+    let before = reconciled(&report);
+    daemon.await_gate("another look", "production", |report| reconciled(report) > before);
+    assert_eq!(requests(), asked);
+}
+
+#[test]
+fn a_key_that_is_gone_lets_no_new_revision_pass_until_it_is_back() {
+    let world = World::new();
+    let first = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let daemon = world.daemon();
+    daemon.applies("production", &first);
+    std::fs::rename(world.path("ci.pub"), world.path("away.pub")).unwrap();
+    let second = world.repository.commit(&[("a.yaml", &pod("b", &good().tagged()))]);
+    let report = daemon.decides("production", "undecided", &second);
+    assert_eq!(errors(&report), ["policy-unavailable"]);
+    std::fs::rename(world.path("away.pub"), world.path("ci.pub")).unwrap();
+    daemon.nudge();
+    daemon.applies("production", &second);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::registry_server::RegistryServer;
+use crate::support::registry_server::{RegistryServer, digest};
 use crate::support::signing::{Form, signing};
 use crate::support::world::{
     Image, World, errors, gate, good, pod, policy, push, push_index, reasons, registry, signed, tree, unsigned,
@@ -18,7 +18,10 @@ fn a_revision_of_every_form_is_applied_with_its_pins() {
         world.repository.commit(&[(&format!("{number}.yaml"), &pod(&format!("p{number}"), &image.tagged()))]);
     }
     let report = world.once().exits(0).json();
-    assert_eq!((&report["decision"], &report["gate"], &report["mode"]), (&json!("pass"), &json!("production"), &json!("enforce")));
+    assert_eq!(
+        (&report["decision"], &report["gate"], &report["mode"]),
+        (&json!("pass"), &json!("production"), &json!("enforce"))
+    );
     assert_eq!(report["revision"], world.repository.head());
     for (number, image) in images.iter().enumerate() {
         let applied = world.applied(&format!("{number}.yaml")).unwrap();
@@ -60,7 +63,8 @@ fn one_unsigned_image_of_forty_one_keeps_everything_as_it_was() {
     let bad = "# the odd one\n---\n".to_owned() + &pod("bad", &unsigned().tagged());
     let changed = pod("p0", &shared.tagged());
     let config_map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
-    let second = world.repository.commit(&[("app/bad.yaml", &bad), ("app/00.yaml", &changed), ("map.yaml", config_map)]);
+    let second =
+        world.repository.commit(&[("app/bad.yaml", &bad), ("app/00.yaml", &changed), ("map.yaml", config_map)]);
     let report = world.once().exits(1).json();
     assert_eq!((&report["decision"], &report["revision"]), (&json!("refuse"), &json!(second)));
     assert_eq!(report["summary"], json!({"images": 41, "verified": 40, "refused": 1, "undecided": 0}));
@@ -133,7 +137,7 @@ fn a_file_that_cannot_be_read_refuses_the_whole_revision() {
         world.repository.commit(&[(name, text), ("other.yaml", &fine)]);
         let done = world.once();
         let report = done.json();
-        assert_eq!(errors(&report), [*code], "{name}: {report:#}");
+        assert_eq!(errors(&report)[0], *code, "{name}: {report:#}");
         assert_eq!(report["errors"][0]["file"], *name);
         assert_eq!(report["decision"], "refuse", "{name}");
         assert!(done.code == 1 || done.code == 2, "{name}: {done:?}");
@@ -237,12 +241,88 @@ fn of_two_gates_the_exit_code_is_the_worse_one() {
     let mut first = gate("production");
     first["source"]["path"] = json!("good");
     world.configure(&[first, second]);
-    world.repository.commit(&[
-        ("good/a.yaml", &pod("a", &good().tagged())),
-        ("bad/a.yaml", &pod("a", &unsigned().tagged())),
-    ]);
+    world
+        .repository
+        .commit(&[("good/a.yaml", &pod("a", &good().tagged())), ("bad/a.yaml", &pod("a", &unsigned().tagged()))]);
     let done = world.run(&["run", "--config", "sealgate.yaml", "--once"]).exits(1);
-    assert!(done.stdout.contains("bad/a.yaml:8:12"), "{done:?}");
+    assert!(done.stdout.contains("bad/a.yaml:7:12"), "{done:?}");
     assert!(world.applied("good/a.yaml").is_some() || world.applied("a.yaml").is_some());
     assert!(!world.path("out-second").exists());
+}
+
+/// A world whose images lie in a registry of its own, which a test may end.
+fn with_own_registry(world: &World) -> (RegistryServer, tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = RegistryServer::start(folder.path(), None);
+    let host = server.host.clone();
+    let digest = server.push("app/a", "v1", "a");
+    signing().sign(Form::Tag2, "ci", &format!("{host}/app/a@{digest}"), &[]);
+    world.write("policy.yaml", &policy("{name: ci, key: {file: ci.pub}}").replace(&registry().host, &host));
+    world.repository.commit(&[("app.yaml", &pod("a", &format!("{host}/app/a:v1")))]);
+    (server, folder, host)
+}
+
+#[test]
+fn what_was_verified_is_decided_again_from_kept_evidence_without_the_registry() {
+    let world = World::new();
+    let (server, _folder, _) = with_own_registry(&world);
+    world.once().exits(0);
+    let before = world.applied("app.yaml").unwrap();
+    drop(server);
+    // A new process, a target that lost everything, and no registry.
+    std::fs::remove_file(world.path("out")).unwrap();
+    std::fs::remove_dir_all(world.path(".out.releases")).unwrap();
+    assert_eq!(world.once().exits(0).json()["decision"], "pass");
+    assert_eq!(world.applied("app.yaml").unwrap(), before);
+    // Kept evidence proves nothing to another policy.
+    let other = std::fs::read_to_string(world.path("policy.yaml")).unwrap().replace("ci.pub", "release.pub");
+    world.write("policy.yaml", &other);
+    assert_ne!(world.once().code, 0);
+}
+
+#[test]
+fn kept_evidence_that_was_changed_on_the_disk_proves_nothing() {
+    let world = World::new();
+    let (server, _folder, _) = with_own_registry(&world);
+    world.once().exits(0);
+    drop(server);
+    for entry in std::fs::read_dir(world.path("state/evidence")).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = std::fs::read_to_string(&entry).unwrap();
+        // A payload that its digest no longer fits, in a file that is whole by its own word.
+        let (_, body) = text.split_once('\n').unwrap();
+        assert!(body.contains("\"base64\":\"eyJ"));
+        let body = body.replace("\"base64\":\"eyJ", "\"base64\":\"eyK");
+        let changed = format!("{}\n{body}", digest(body.as_bytes()));
+        std::fs::write(&entry, changed).unwrap();
+    }
+    let mut settings: Value = serde_json::from_slice(&std::fs::read(world.path("sealgate.yaml")).unwrap()).unwrap();
+    settings["limits"] = json!({"imageTimeout": "2s"});
+    world.write("sealgate.yaml", &settings.to_string());
+    assert_eq!(world.once().exits(3).json()["decision"], "undecided");
+}
+
+#[test]
+fn a_gate_at_rest_looks_at_nothing() {
+    let world = World::new();
+    let mut resting = gate("production");
+    resting["suspend"] = json!(true);
+    world.configure(&[resting]);
+    world.repository.commit(&[("a.yaml", &pod("a", &unsigned().tagged()))]);
+    assert_eq!(world.once().exits(0).json()["decision"], Value::Null);
+    assert!(!world.path("out").exists());
+}
+
+#[test]
+fn more_images_than_the_limit_are_not_looked_at() {
+    let world = World::new();
+    world.repository.commit(&[("a.yaml", &pod("a", &good().tagged())), ("b.yaml", &pod("b", &good().pinned()))]);
+    let mut settings: Value = serde_json::from_slice(&std::fs::read(world.path("sealgate.yaml")).unwrap()).unwrap();
+    for limits in [json!({"images": 1}), json!({"files": 1}), json!({"fileBytes": "20B"})] {
+        settings["limits"] = limits.clone();
+        world.write("sealgate.yaml", &settings.to_string());
+        let done = world.once();
+        assert!(done.code == 1 || done.code == 2, "{limits}: {done:?}");
+        assert!(errors(&done.json()).contains(&"limit-exceeded".to_owned()), "{limits}: {done:?}");
+        assert!(!world.path("out").exists(), "{limits}");
+    }
 }

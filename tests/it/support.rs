@@ -4,6 +4,7 @@ pub mod fake_registry;
 pub mod git;
 pub mod git_http;
 pub mod http;
+pub mod kube;
 pub mod process;
 pub mod registry_server;
 pub mod signing;
