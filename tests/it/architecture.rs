@@ -6,8 +6,23 @@ use std::path::{Path, PathBuf};
 
 /// What the pure rows must not know.
 const IMPURE: &[&str] = &[
-    "tokio", "tracing", "reqwest", "git2", "kube::", "notify::", "axum", "std::fs", "std::env", "std::net::Tcp",
-    "std::process", "std::thread", "SystemTime", "Instant::now", "Timestamp::now", "println!", "eprintln!",
+    "tokio",
+    "tracing",
+    "reqwest",
+    "git2",
+    "kube::",
+    "notify::",
+    "axum",
+    "std::fs",
+    "std::env",
+    "std::net::Tcp",
+    "std::process",
+    "std::thread",
+    "SystemTime",
+    "Instant::now",
+    "Timestamp::now",
+    "println!",
+    "eprintln!",
 ];
 
 /// Files of stages that hold words only: data that other stages may name whatever their order.
@@ -55,7 +70,9 @@ fn files() -> Vec<(String, String, String)> {
                 if name != "tests" {
                     folders.push(entry);
                 }
-            } else if name.ends_with(".rs") && !["tests.rs", "fixtures.rs", "main.rs", "lib.rs"].contains(&name.as_str()) {
+            } else if name.ends_with(".rs")
+                && !["tests.rs", "fixtures.rs", "main.rs", "lib.rs"].contains(&name.as_str())
+            {
                 let path = entry.strip_prefix(source()).unwrap().display().to_string();
                 let module = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
                 files.push((module, path, code(&std::fs::read_to_string(entry).unwrap())));

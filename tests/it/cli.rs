@@ -90,7 +90,8 @@ fn the_report_has_the_keys_of_the_contract() {
     assert_eq!(keys(&report["policies"][0]), ["name", "digest"]);
     assert_eq!(report["policies"][0]["name"], "production");
     assert_eq!(keys(&report["summary"]), ["images", "verified", "refused", "undecided"]);
-    let find = |verdict: &str| report["images"].as_array().unwrap().iter().find(|image| image["verdict"] == verdict).unwrap();
+    let find =
+        |verdict: &str| report["images"].as_array().unwrap().iter().find(|image| image["verdict"] == verdict).unwrap();
     let refused = find("refused");
     let image =
         ["reference", "name", "digest", "pinned", "verdict", "basis", "rules", "reasons", "candidates", "sites"];
@@ -119,7 +120,10 @@ fn a_broken_file_is_told_with_its_place() {
     let report = check(&world, &["good.yaml", "broken.yaml"]).exits(2).json();
     let error = &report["errors"][0];
     assert_eq!(keys(error), ["code", "file", "line", "column", "message", "help"]);
-    assert_eq!((&error["code"], &error["file"], &error["line"], &error["column"]), (&json!("yaml-invalid"), &json!("broken.yaml"), &json!(6), &json!(3)));
+    assert_eq!(
+        (&error["code"], &error["file"], &error["line"], &error["column"]),
+        (&json!("yaml-invalid"), &json!("broken.yaml"), &json!(6), &json!(3))
+    );
     let text = world.run(&["check", "broken.yaml", "--policy", "policy.yaml"]).exits(2);
     assert!(text.stdout.contains("broken.yaml:6:3"), "{text:?}");
 }
@@ -136,7 +140,10 @@ fn standard_input_is_checked_under_the_name_of_a_dash() {
 fn a_reference_that_cannot_be_used_is_refused_and_no_bad_usage() {
     let world = World::new();
     let report = world.verify("not a reference").exits(1).json();
-    assert_eq!((reasons(&report), &report["images"][0]["digest"]), (vec!["invalid-reference".to_owned()], &Value::Null));
+    assert_eq!(
+        (reasons(&report), &report["images"][0]["digest"]),
+        (vec!["invalid-reference".to_owned()], &Value::Null)
+    );
     world.write("a.yaml", &pod("a", "'UPPER/case:v1'"));
     assert_eq!(reasons(&check(&world, &["a.yaml"]).exits(1).json()), ["invalid-reference"]);
 }
@@ -226,7 +233,11 @@ fn the_configuration_says_on_the_command_line_what_the_daemon_says() {
     assert_eq!(typed["summary"], daemon["summary"]);
     let verdicts = |report: &Value| {
         let images = report["images"].as_array().unwrap().iter();
-        images.map(|image| [&image["reference"], &image["digest"], &image["verdict"], &image["reasons"]].map(Clone::clone)).collect::<Vec<_>>()
+        images
+            .map(|image| {
+                [&image["reference"], &image["digest"], &image["verdict"], &image["reasons"]].map(Clone::clone)
+            })
+            .collect::<Vec<_>>()
     };
     assert_eq!(verdicts(&typed), verdicts(&daemon));
 }
@@ -266,7 +277,7 @@ fn a_host_that_only_a_manifest_names_is_not_asked_under_a_key() {
     let done = world.run(&["check", "a.yaml", "--key", "ci.pub", "--output", "json", "--timeout", "2s"]);
     assert_ne!(done.code, 0);
     let message = done.json()["images"][0]["reasons"][0].to_string();
-    assert!(message.contains("--registry") || message.contains("not") , "{message}");
+    assert!(message.contains("--registry") || message.contains("not"), "{message}");
 }
 
 #[test]
@@ -280,10 +291,7 @@ fn images_lists_every_place_offline() {
     assert_eq!(keys(&listed), ["schema", "sites", "unclassified", "errors"]);
     assert_eq!(listed["schema"], "sealgate.dev/images/v1");
     let site = &listed["sites"][0];
-    assert_eq!(
-        keys(site),
-        ["reference", "layer", "file", "document", "line", "column", "path", "action", "object"]
-    );
+    assert_eq!(keys(site), ["reference", "layer", "file", "document", "line", "column", "path", "action", "object"]);
     assert_eq!((&site["reference"], &site["line"], &site["column"]), (&json!("nginx:1.27"), &json!(7), &json!(12)));
     assert_eq!(listed["sites"][1]["reference"], "BAD ref");
     assert_eq!(listed["unclassified"][0]["reference"], "registry.example.com/a/b:1.2");
@@ -300,19 +308,31 @@ fn images_lists_every_place_offline() {
 #[test]
 fn an_unclassified_value_refuses_until_the_configuration_says_what_it_is() {
     let world = World::new();
-    let odd = format!("apiVersion: example.com/v1\nkind: Odd\nmetadata: {{name: o}}\nspec:\n  sidecarImage: {}\n", good().tagged());
+    let odd = format!(
+        "apiVersion: example.com/v1\nkind: Odd\nmetadata: {{name: o}}\nspec:\n  sidecarImage: {}\n",
+        good().tagged()
+    );
     world.write("c.yaml", &odd);
     let report = check(&world, &["c.yaml"]).exits(1).json();
     assert_eq!(reasons(&report), ["unclassified-field"]);
     assert_eq!(report["images"][0]["sites"][0]["action"], "unclassified");
     let settings = |fields: Value| {
-        let file = json!({"listen": "127.0.0.1:0", "stateDir": "state", "gates": [gate("production")], "discovery": fields});
+        let file =
+            json!({"listen": "127.0.0.1:0", "stateDir": "state", "gates": [gate("production")], "discovery": fields});
         world.write("sealgate.yaml", &file.to_string());
         world.run(&["check", "c.yaml", "--config", "sealgate.yaml", "--gate", "production", "--output", "json"])
     };
-    let report = settings(json!({"fields": [{"group": "example.com", "kind": "Odd", "path": "spec.sidecarImage", "action": "pin"}]})).exits(0).json();
+    let report = settings(
+        json!({"fields": [{"group": "example.com", "kind": "Odd", "path": "spec.sidecarImage", "action": "pin"}]}),
+    )
+    .exits(0)
+    .json();
     assert_eq!(report["images"][0]["pinned"], good().pinned());
-    let report = settings(json!({"fields": [{"group": "example.com", "kind": "Odd", "path": "spec.sidecarImage", "action": "verify"}]})).exits(0).json();
+    let report = settings(
+        json!({"fields": [{"group": "example.com", "kind": "Odd", "path": "spec.sidecarImage", "action": "verify"}]}),
+    )
+    .exits(0)
+    .json();
     assert_eq!((&report["images"][0]["pinned"], &report["images"][0]["verdict"]), (&Value::Null, &json!("verified")));
     assert_eq!(settings(json!({"unclassified": "ignore"})).exits(0).json()["summary"]["images"], 0);
     let report = settings(json!({"unclassified": "warn"})).exits(0).json();
@@ -337,7 +357,8 @@ fn exclude_and_namespace_narrow_what_is_asked() {
     world.write("m/a.yaml", &pod("a", &good().tagged()));
     world.write("m/skip/b.yaml", "a: [\n");
     check(&world, &["m", "--exclude", "m/skip/**"]).exits(0);
-    let narrowed = policy("{name: ci, key: {file: ci.pub}}").replace("    signatures", "    namespaces: [prod-*]\n    signatures");
+    let narrowed =
+        policy("{name: ci, key: {file: ci.pub}}").replace("    signatures", "    namespaces: [prod-*]\n    signatures");
     world.write("policy.yaml", &narrowed);
     world.write("n.yaml", &pod("narrow", &good().tagged()).replace(", namespace: shop", ""));
     check(&world, &["n.yaml", "--namespace", "prod-a"]).exits(0);

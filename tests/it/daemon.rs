@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::process;
 use crate::support::signing::Form;
-use crate::support::world::{World, errors, gate, good, keys, pod, policy, push, reasons, registry, signed, tree, unsigned};
+use crate::support::world::{
+    World, errors, gate, good, keys, pod, policy, push, reasons, registry, signed, tree, unsigned,
+};
 
 #[test]
 fn two_gates_run_side_by_side() {
@@ -17,10 +19,9 @@ fn two_gates_run_side_by_side() {
     first["source"]["path"] = json!("good");
     second["source"]["path"] = json!("bad");
     world.configure(&[first, second]);
-    let revision = world.repository.commit(&[
-        ("good/a.yaml", &pod("a", &good().tagged())),
-        ("bad/a.yaml", &pod("a", &unsigned().tagged())),
-    ]);
+    let revision = world
+        .repository
+        .commit(&[("good/a.yaml", &pod("a", &good().tagged())), ("bad/a.yaml", &pod("a", &unsigned().tagged()))]);
     let daemon = world.daemon();
     daemon.applies("production", &revision);
     let report = daemon.decides("second", "refuse", &revision);
@@ -120,7 +121,13 @@ fn a_broken_configuration_leaves_the_one_in_force_running() {
     daemon.applies("production", &first);
     world.write("sealgate.yaml", "gates: {\n");
     process::eventually("the broken configuration is told", || {
-        daemon.events().iter().any(|event| event["level"] == "WARN" && event["message"].as_str().is_some_and(|text| text.contains("configuration"))).then_some(())
+        daemon
+            .events()
+            .iter()
+            .any(|event| {
+                event["level"] == "WARN" && event["message"].as_str().is_some_and(|text| text.contains("configuration"))
+            })
+            .then_some(())
     });
     let second = world.repository.commit(&[("a.yaml", &pod("b", &good().tagged()))]);
     daemon.applies("production", &second);
@@ -141,7 +148,9 @@ fn a_rewritten_history_is_held() {
     world.repository.git(&["reset", "-q", "--hard", &first]);
     let rewritten = world.repository.commit(&[("a.yaml", &pod("c", &good().tagged()))]);
     let report = daemon.await_gate("the rewrite is told", "production", |report| {
-        report["status"]["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["code"] == "history-rewritten"))
+        report["status"]["errors"]
+            .as_array()
+            .is_some_and(|errors| errors.iter().any(|error| error["code"] == "history-rewritten"))
     });
     assert_eq!((&report["status"]["applied"], &report["status"]["state"]), (&json!(second), &json!("error")));
     assert_eq!(daemon.leave("TERM"), Some(0));
@@ -186,7 +195,10 @@ fn sigterm_ends_soon_with_success_and_the_log_is_json() {
     let events = daemon.events();
     assert!(events.iter().all(|event| event["timestamp"].is_string() && event["level"].is_string()), "{events:#?}");
     let decided = events.iter().find(|event| event["message"] == "decided").unwrap();
-    assert_eq!((&decided["gate"], &decided["decision"], &decided["revision"]), (&json!("production"), &json!("pass"), &json!(first)));
+    assert_eq!(
+        (&decided["gate"], &decided["decision"], &decided["revision"]),
+        (&json!("production"), &json!("pass"), &json!(first))
+    );
     let started = Instant::now();
     assert_eq!(daemon.leave("TERM"), Some(0));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
@@ -255,7 +267,9 @@ fn killed_again_and_again_the_target_never_shows_a_mixture_and_converges() {
             // From before the first look to after the last write, at points spread over the whole.
             let moment = Duration::from_millis([0, 3, 7, 12, 20, 31, 45, 60, 80, 110, 150, 200][round - 1]);
             let end = Instant::now() + moment;
-            while Instant::now() < end && world.applied("0.yaml").is_some_and(|text| !text.contains(&format!("g{round}-"))) {
+            while Instant::now() < end
+                && world.applied("0.yaml").is_some_and(|text| !text.contains(&format!("g{round}-")))
+            {
                 std::hint::spin_loop();
             }
             daemon.child.kill().unwrap();
@@ -273,7 +287,8 @@ fn killed_again_and_again_the_target_never_shows_a_mixture_and_converges() {
     let daemon = world.daemon();
     daemon.applies("production", &newest);
     assert_eq!(generations(&world), Some(BTreeSet::from(["12".to_owned()])));
-    let left: Vec<_> = std::fs::read_dir(world.path(".out.releases")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(world.path(".out.releases")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.len() <= 2, "what kills left behind was not swept: {left:?}");
 }
 

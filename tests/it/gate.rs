@@ -18,7 +18,10 @@ fn a_revision_of_every_form_is_applied_with_its_pins() {
         world.repository.commit(&[(&format!("{number}.yaml"), &pod(&format!("p{number}"), &image.tagged()))]);
     }
     let report = world.once().exits(0).json();
-    assert_eq!((&report["decision"], &report["gate"], &report["mode"]), (&json!("pass"), &json!("production"), &json!("enforce")));
+    assert_eq!(
+        (&report["decision"], &report["gate"], &report["mode"]),
+        (&json!("pass"), &json!("production"), &json!("enforce"))
+    );
     assert_eq!(report["revision"], world.repository.head());
     for (number, image) in images.iter().enumerate() {
         let applied = world.applied(&format!("{number}.yaml")).unwrap();
@@ -60,7 +63,8 @@ fn one_unsigned_image_of_forty_one_keeps_everything_as_it_was() {
     let bad = "# the odd one\n---\n".to_owned() + &pod("bad", &unsigned().tagged());
     let changed = pod("p0", &shared.tagged());
     let config_map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
-    let second = world.repository.commit(&[("app/bad.yaml", &bad), ("app/00.yaml", &changed), ("map.yaml", config_map)]);
+    let second =
+        world.repository.commit(&[("app/bad.yaml", &bad), ("app/00.yaml", &changed), ("map.yaml", config_map)]);
     let report = world.once().exits(1).json();
     assert_eq!((&report["decision"], &report["revision"]), (&json!("refuse"), &json!(second)));
     assert_eq!(report["summary"], json!({"images": 41, "verified": 40, "refused": 1, "undecided": 0}));
@@ -116,7 +120,7 @@ fn a_refused_revision_keeps_its_pins_too() {
 #[test]
 fn a_file_that_cannot_be_read_refuses_the_whole_revision() {
     let fine = pod("a", &good().tagged());
-    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: ENC[x]}\nsops: {mac: x}\n";
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: 'ENC[x]'}\nsops: {mac: x}\n";
     let cases: &[(&str, &str, &str)] = &[
         ("broken.yaml", "a: [\n", "yaml-invalid"),
         ("twice.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nmetadata: {name: b}\n", "yaml-invalid"),
@@ -237,10 +241,9 @@ fn of_two_gates_the_exit_code_is_the_worse_one() {
     let mut first = gate("production");
     first["source"]["path"] = json!("good");
     world.configure(&[first, second]);
-    world.repository.commit(&[
-        ("good/a.yaml", &pod("a", &good().tagged())),
-        ("bad/a.yaml", &pod("a", &unsigned().tagged())),
-    ]);
+    world
+        .repository
+        .commit(&[("good/a.yaml", &pod("a", &good().tagged())), ("bad/a.yaml", &pod("a", &unsigned().tagged()))]);
     let done = world.run(&["run", "--config", "sealgate.yaml", "--once"]).exits(1);
     assert!(done.stdout.contains("bad/a.yaml:7:12"), "{done:?}");
     assert!(world.applied("good/a.yaml").is_some() || world.applied("a.yaml").is_some());

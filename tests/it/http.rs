@@ -112,7 +112,10 @@ fn no_label_carries_a_digest_a_reference_or_a_message() {
     for (series, samples) in &all {
         for (labels, _) in samples {
             for (label, value) in labels {
-                assert!(!value.contains("sha256") && !value.contains('/') && value.len() < 64, "{series} {label}={value}");
+                assert!(
+                    !value.contains("sha256") && !value.contains('/') && value.len() < 64,
+                    "{series} {label}={value}"
+                );
                 if let Some(values) = known.get(label.as_str()) {
                     assert!(values.contains(value.as_str()), "{series} {label}={value}");
                 }
@@ -148,8 +151,7 @@ fn health_readiness_and_the_api_answer() {
 #[test]
 fn what_a_manifest_says_is_no_markup_on_the_status_page() {
     let world = World::new();
-    let revision =
-        world.repository.commit(&[("a.yaml", &pod("a", "\"<script>alert(1)</script>\""))]);
+    let revision = world.repository.commit(&[("a.yaml", &pod("a", "\"<script>alert(1)</script>\""))]);
     let daemon = world.daemon();
     daemon.decides("production", "refuse", &revision);
     assert!(!daemon.get("/").text().contains("<script>alert"));

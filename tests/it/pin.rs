@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::support::process::{self, Done};
-use crate::support::world::{World, good, pod, push_index, unsigned};
 use crate::support::signing::Form;
+use crate::support::world::{World, good, pod, push_index, unsigned};
 
 /// A manifest with everything that a rewriter may lose.
 fn odd(image: &str) -> String {
@@ -51,7 +51,9 @@ fn without_a_pass_nothing_is_printed_and_no_file_changes() {
     let (good_file, bad_file) = (pod("a", &good().tagged()), pod("b", &unsigned().tagged()));
     world.write("m/a.yaml", &good_file);
     world.write("m/b.yaml", &bad_file);
-    for (mode, report_on_stdout) in [(None, false), (Some("--diff"), false), (Some("--write"), true), (Some("--check"), true)] {
+    for (mode, report_on_stdout) in
+        [(None, false), (Some("--diff"), false), (Some("--write"), true), (Some("--check"), true)]
+    {
         let arguments: Vec<&str> = ["m"].into_iter().chain(mode).collect();
         let done = pin(&world, &arguments).exits(1);
         let (report, other) =

@@ -114,8 +114,7 @@ fn a_bundle_copied_from_another_image_is_refused() {
     let tag = |image: &Image| image.digest.replace(':', "-");
     let index: Value = serde_json::from_slice(&registry().manifest(&source.repository, &tag(&source))).unwrap();
     let referrer = index["manifests"][0]["digest"].as_str().unwrap();
-    let mut manifest: Value =
-        serde_json::from_slice(&registry().manifest(&source.repository, referrer)).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&registry().manifest(&source.repository, referrer)).unwrap();
     for blob in [&manifest["config"], &manifest["layers"][0]] {
         let bytes = registry().blob(&source.repository, blob["digest"].as_str().unwrap());
         registry().put_blob(&image.repository, &bytes);
@@ -136,9 +135,7 @@ fn a_bundle_copied_from_another_image_is_refused() {
 fn put_signatures(image: &Image, layers: &[(String, usize, String)]) {
     let config = b"{}";
     registry().put_blob(&image.repository, config);
-    let layer = |(digest, size, signature): &(String, usize, String)| {
-        json!({"mediaType": SIMPLE_SIGNING, "size": size, "digest": digest, "annotations": {SIGNATURE: signature}})
-    };
+    let layer = |(digest, size, signature): &(String, usize, String)| json!({"mediaType": SIMPLE_SIGNING, "size": size, "digest": digest, "annotations": {SIGNATURE: signature}});
     let layers: Vec<Value> = layers.iter().map(layer).collect();
     let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor(OCI_CONFIG, config),
         "layers": layers});
@@ -218,7 +215,8 @@ fn signed_annotations_must_be_there() {
     for form in [Form::Tag2, Form::Tag3, Form::Bundle] {
         let image = push(&format!("app/annotated-{form:?}").to_lowercase());
         signing().sign(form, "ci", &image.by_digest(), &["stage=release", "team=a"]);
-        for (asked, passes) in [("{stage: release}", true), ("{stage: test}", false), ("{stage: release, more: x}", false)]
+        for (asked, passes) in
+            [("{stage: release}", true), ("{stage: test}", false), ("{stage: release, more: x}", false)]
         {
             world.write("policy.yaml", &policy(&format!("{{name: ci, key: {{file: ci.pub}}, annotations: {asked}}}")));
             if passes {

@@ -33,7 +33,8 @@ pub fn program(variable: &str, name: &str) -> PathBuf {
 /// The folder that the tests of this process share; it goes with the process (see `registry_server`).
 pub fn shared_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep())
+    FOLDER
+        .get_or_init(|| tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep())
 }
 
 /// The built binary, or the one that `TEST_SEALGATE` names, such as a release: linked to, so that a build that runs
