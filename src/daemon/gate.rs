@@ -117,6 +117,15 @@ impl Gate {
         })
     }
 
+    /// Reads again where the gate stands: one of the same name may have worked since this one was made.
+    pub(super) fn recall(&mut self) {
+        match self.shared.store.gate_state(&self.settings.name) {
+            Ok(Some(state)) => self.state = state,
+            Ok(None) => {}
+            Err(problem) => tracing::warn!(gate = self.settings.name, error = %problem, "state cannot be read again"),
+        }
+    }
+
     /// Loads the policies again; says whether other ones are in force now. Broken files leave those in force.
     pub(super) async fn reload_policies(&mut self) -> bool {
         let paths = self.settings.policies.clone();
