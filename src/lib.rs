@@ -27,6 +27,7 @@ pub mod verify;
 // Edges: input and output.
 pub mod metrics;
 pub mod registry;
+pub mod render;
 pub mod settings;
 pub mod source;
 pub mod store;

@@ -306,6 +306,7 @@ impl<'d> Search<'d> {
             written,
             image,
             form,
+            origin: None,
         });
     }
 

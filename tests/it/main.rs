@@ -17,6 +17,7 @@
 
 mod discovery;
 mod registry;
+mod render;
 mod source;
 mod support;
 mod yaml_go;
