@@ -278,11 +278,15 @@ impl From<&verdict::Candidate> for Candidate {
 
 impl From<&Site> for SiteEntry {
     fn from(site: &Site) -> Self {
+        let (file, place) = match &site.origin {
+            Some(origin) => (&origin.file, origin.place),
+            None => (&site.file, site.place),
+        };
         Self {
-            file: site.file.to_string(),
+            file: file.to_string(),
             document: site.document,
-            line: site.place.line,
-            column: site.place.column,
+            line: place.line,
+            column: place.column,
             path: site.path.clone(),
             action: site.action,
             object: site.object.as_ref().clone(),
