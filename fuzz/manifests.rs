@@ -160,7 +160,9 @@ impl Random {
         }
         let (path, bytes) = &corpus[self.below(corpus.len())];
         let mut bytes = bytes.clone();
-        for _ in 0..=self.below(6) {
+        // Half of them are changed once, so that many can still be pinned.
+        let changes = if self.below(2) == 0 { 1 } else { 1 + self.below(6) };
+        for _ in 0..changes {
             self.change(&mut bytes, corpus);
         }
         bytes.truncate(MAX_INPUT);
@@ -347,10 +349,10 @@ fn check_trees(old: &[Document], new: &[Document], edits: &[Edit<'_>]) {
             let inside = outer(edit.site).len() < edit.site.route.len();
             let was = at(&mut before, outer(edit.site));
             let is = at(&mut after, outer(edit.site));
+            // Of two edits inside one text, the second finds it gone already.
             assert!(inside || *is == edit.text, "{is} is not the pin {}", edit.text);
             *was = serde_json::Value::Null;
             *is = serde_json::Value::Null;
-            // A second edit inside one text finds it gone already.
         }
         assert!(before == after, "something besides the sites has changed");
     }

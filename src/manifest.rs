@@ -2,6 +2,9 @@
 //!
 //! One reader for everything: what is verified here is the tree that is applied, and the pinned text is a rendering that
 //! must read as that tree again. Nothing here decides which field names an image, and nothing is dropped in silence.
+//!
+//! The general parser says what a file means. `quick` reads the common shape of manifests several times faster, and may
+//! answer only with the tree that the general parser would build; whatever it is not certain of it leaves alone.
 
 mod build;
 mod entries;
