@@ -11,10 +11,10 @@ use crate::outcome::Observer;
 use crate::pipeline::judge::Bounds;
 use crate::policy::{self, PolicySet};
 use crate::reason::{ErrorCode, Problem};
-use crate::registry::{self, Access, Client, HostOptions, Mirror, MirrorTags};
+use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
 use crate::settings::{
-    GateSettings, LimitSettings, MirrorSettings, ProxySettings, RegistrySettings, Settings, SourceSettings,
-    TargetSettings,
+    GateSettings, LimitSettings, MirrorSettings, ObjectDrift, ProxySettings, PullSecret, RegistrySettings, Settings,
+    SourceSettings, TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
@@ -24,7 +24,7 @@ use crate::target::kubernetes::{self, Cluster, Kubernetes};
 use crate::trust;
 
 /// The time for one conversation with a Git server.
-const GIT_TIMEOUT: Duration = Duration::from_secs(120);
+const GIT_TIMEOUT: Duration = Duration::from_mins(2);
 /// Images judged at once by a gate. The registries' own bounds on concurrency hold besides.
 const JOBS: usize = 16;
 
@@ -46,12 +46,7 @@ impl RegistryPlan {
     ///
     /// # Errors
     /// When a root certificate cannot be used.
-    pub fn client(
-        &self,
-        allowed: Access,
-        timeout: Duration,
-        observer: Arc<dyn Observer>,
-    ) -> Result<Client, Problem> {
+    pub fn client(&self, allowed: Access, timeout: Duration, observer: Arc<dyn Observer>) -> Result<Client, Problem> {
         let options = registry::Options {
             hosts: self.hosts.clone(),
             limits: self.limits.clone(),
@@ -67,13 +62,35 @@ impl RegistryPlan {
 /// What the daemon asks registries with.
 ///
 /// # Errors
-/// Every file that cannot be read.
-pub fn registries(settings: &Settings, credentials: Vec<PathBuf>) -> Result<RegistryPlan, Vec<Problem>> {
+/// Every file and pull secret that cannot be read.
+pub async fn registries(settings: &Settings, credentials: Vec<PathBuf>) -> Result<RegistryPlan, Vec<Problem>> {
     let LimitSettings { manifest_bytes, blob_bytes, signatures, .. } = settings.limits;
     let limits = registry::Limits { manifest_bytes, blob_bytes, signatures, ..registry::Limits::default() };
     let ProxySettings { https, no_proxy } = settings.proxy.clone();
     let proxy = https.map(|url| registry::Proxy { url, no_proxy });
-    Ok(RegistryPlan { hosts: hosts(&settings.registries)?, limits, proxy, credentials })
+    let mut hosts = hosts(&settings.registries)?;
+    let mut problems = Vec::new();
+    for (host, options) in &mut hosts {
+        let secret = settings.registries.get(host).and_then(|settings| settings.pull_secret.as_ref());
+        match pull_secret(host, secret).await {
+            Ok(found) => options.credentials = found,
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(RegistryPlan { hosts, limits, proxy, credentials }) } else { Err(problems) }
+}
+
+/// The credentials for a host that a pull secret holds.
+async fn pull_secret(host: &Host, secret: Option<&PullSecret>) -> Result<Option<Credentials>, Problem> {
+    let Some(PullSecret { namespace, name }) = secret else { return Ok(None) };
+    let wrong = |why: String| {
+        let message = format!("failed to read the pull secret `{namespace}/{name}` of `{host}`: {why}");
+        Problem::new(ErrorCode::ConfigInvalid, message)
+            .with_help("check its name and type, and that our service account may get it")
+    };
+    let config = trust::secret::docker_config(namespace, name).await.map_err(wrong)?;
+    let found = Credentials::from_docker_config(&config, host)?;
+    found.map(Some).ok_or_else(|| wrong("it holds nothing for this registry".to_owned()))
 }
 
 /// The hosts that a configuration names, with their settings.
@@ -189,11 +206,7 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
             known_hosts_file: auth.known_hosts_file,
         },
         allow_rewrite,
-        limits: source::Limits {
-            file_bytes: limits.file_bytes,
-            files: limits.files,
-            ..source::Limits::default()
-        },
+        limits: source::Limits { file_bytes: limits.file_bytes, files: limits.files, ..source::Limits::default() },
         timeout: GIT_TIMEOUT,
         cache: store.source_cache(&gate.name),
     })
@@ -212,6 +225,7 @@ pub async fn target(gate: &GateSettings) -> Result<Delivery, Problem> {
                 namespace: gate.namespace.clone(),
                 prune: *prune,
                 force: *force,
+                correct: gate.drift.objects == ObjectDrift::Correct,
                 ..kubernetes::Options::new(&gate.name)
             };
             Ok(Delivery::Kubernetes(Box::new(Kubernetes::connect(options).await?)))

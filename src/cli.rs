@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and who does it. Human output goes to stdout, logs and progress to stderr.
 
 mod check;
+mod demo;
 mod images;
 mod output;
 mod pin;
@@ -11,6 +12,7 @@ mod setup;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::IsTerminal as _;
 
@@ -20,20 +22,20 @@ use crate::reason::{ErrorCode, Problem};
 use crate::report::{Report, Subject};
 use crate::telemetry;
 
-use output::Output;
+use output::{Form, Output, Stream};
 
 /// The environment, read once.
 pub type Environment = BTreeMap<String, String>;
 
-/// A GitOps deploy gate: what runs was verified.
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about = "A GitOps deploy gate: what runs was verified", long_about = None, max_term_width = 100)]
 pub struct Cli {
     /// How much is logged: error, warn, info, debug, trace, or directives such as `info,sealgate::registry=debug`
-    #[arg(long, global = true, env = "SEALGATE_LOG", value_name = "LEVEL")]
+    #[arg(long, global = true, env = "SEALGATE_LOG", value_name = "LEVEL", help_heading = "Logging")]
     log_level: Option<String>,
     /// How logs are written (default: text on a terminal, else json)
-    #[arg(long, global = true, value_name = "FORMAT")]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Logging")]
     log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
@@ -60,6 +62,8 @@ enum Command {
     /// Works on policies
     #[command(subcommand)]
     Policy(policy::Command),
+    /// A small local world, and the daemon on it: no cluster, no network
+    Demo(demo::Args),
     /// Prints a completion script for a shell
     Completions {
         /// The shell
@@ -146,14 +150,16 @@ impl Exit {
 pub fn run(cli: &Cli, environment: &Environment) -> Exit {
     let output = Output::new(environment);
     let format = match cli.log_format {
-        Some(LogFormat::Json) => telemetry::Format::Json,
         Some(LogFormat::Text) => telemetry::Format::Text,
         None if std::io::stderr().is_terminal() => telemetry::Format::Text,
-        None => telemetry::Format::Json,
+        Some(LogFormat::Json) | None => telemetry::Format::Json,
     };
-    // The tools speak through their report; a daemon speaks through its log.
-    let quiet = if matches!(cli.command, Command::Run(_)) { "info" } else { "error" };
-    if let Err(problem) = telemetry::start(format, cli.log_level.as_deref().unwrap_or(quiet)) {
+    // The tools speak through their report; a daemon speaks through its log, which the demo keeps in its folder.
+    let quiet = if matches!(cli.command, Command::Run(_) | Command::Demo(_)) { "info" } else { "error" };
+    let logging = demo::Logging { format, directives: cli.log_level.as_deref().unwrap_or(quiet) };
+    if !matches!(cli.command, Command::Demo(_))
+        && let Err(problem) = telemetry::start(logging.format, logging.directives)
+    {
         return output.problems(&[problem]);
     }
     match &cli.command {
@@ -162,6 +168,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Pin(args) => pin::run(args, environment, &output),
         Command::Images(args) => images::run(args, &output),
         Command::Verify(args) => verify::run(args, environment, &output),
+        Command::Demo(args) => demo::run(args, &logging, &output),
         Command::Policy(command) => policy::run(command, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -169,6 +176,30 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
             output.raw(&script)
         }
     }
+}
+
+/// Answers what was no command: help and version where they were asked for, else what is wrong, in the form that the
+/// reader of the report expects.
+#[must_use]
+pub fn answer(error: &clap::Error, arguments: impl Iterator<Item = OsString>, environment: &Environment) -> Exit {
+    let output = Output::new(environment);
+    let form = wanted_form(arguments);
+    if !error.use_stderr() || form == Form::Text {
+        // Nothing is left to do where the terminal is gone.
+        let _ = error.print();
+        return if error.use_stderr() { Exit::Bad } else { Exit::Ok };
+    }
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    output.report(&problem_report(&setup::usage(message)), form, Stream::Out)
+}
+
+/// The form that `--output` asks for, on a command line that could not be read.
+fn wanted_form(arguments: impl Iterator<Item = OsString>) -> Form {
+    let arguments: Vec<String> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let joined = arguments.iter().find_map(|argument| argument.strip_prefix("--output="));
+    let apart = arguments.iter().skip_while(|argument| *argument != "--output").nth(1).map(String::as_str);
+    joined.or(apart).and_then(|name| Form::from_str(name, true).ok()).unwrap_or(Form::Text)
 }
 
 /// Runs a future to its end on a runtime of its own.

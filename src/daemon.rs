@@ -1,16 +1,22 @@
 //! When to run: one task for each gate, which owns that gate's state; reload, shutdown, and who hears of it.
 
 mod backoff;
+mod deliver;
 mod gate;
 mod look;
 mod task;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -22,10 +28,10 @@ use crate::registry::default_credential_files;
 use crate::report::Report;
 use crate::settings::{self, Settings};
 use crate::store::Store;
-use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places, watch};
+use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places};
 
+use crate::http::status::{Board, GateStatus, Statuses};
 use gate::{Gate, Shared};
-use crate::http::status::{Board, GateStatus};
 
 /// How long a write in flight may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(25);
@@ -75,37 +81,80 @@ struct Kept {
 /// # Errors
 /// Everything that keeps it from starting.
 pub async fn run(invocation: &Invocation) -> Result<Ending, Vec<Problem>> {
-    let one = |problem: Problem| vec![problem];
-    let settings = settings::load(&invocation.config, &invocation.environment)?;
-    let kept = Kept::open(&settings).map_err(one)?;
-    let world = World::build(settings.clone(), invocation, &kept)?;
-    let listener = bind(&settings).await.map_err(one)?;
-    let signals = |error: std::io::Error| one(Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}")));
-    let mut shutdown = Shutdown::listen().map_err(signals)?;
-    let reloads = Reloads::listen().map_err(signals)?;
+    let daemon = Daemon::open(invocation).await?;
+    let mut shutdown = Shutdown::listen().map_err(deaf)?;
+    let asked = async move {
+        let signal = shutdown.requested().await;
+        tracing::info!(signal, "leaving");
+    };
+    Ok(daemon.run_until(asked).await)
+}
 
-    let ending = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    let metrics = Arc::clone(&kept.metrics);
-    let scrape: http::Scrape = Arc::new(move || metrics.text().map_err(|error| error.to_string()));
-    let page = http::serve(listener, scrape, kept.board.follow(), ending.clone().cancelled_owned());
-    tasks.spawn(async move {
-        page.await;
-        "http"
-    });
-    let supervisor = Supervisor { invocation: invocation.clone(), settings, kept, reloads, ending: ending.clone() };
-    tasks.spawn(async move {
-        supervisor.supervise(world).await;
-        "supervisor"
-    });
-    tokio::select! {
-        signal = shutdown.requested() => {
-            tracing::info!(signal, "leaving");
-            ending.cancel();
-            Ok(farewell(&mut tasks).await)
-        }
-        Some(dead) = tasks.join_next() => Ok(died(dead)),
+/// A daemon that is ready to run: everything is loaded, and its port is open.
+pub struct Daemon {
+    supervisor: Supervisor,
+    world: World,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    /// Loads everything and opens the port.
+    ///
+    /// # Errors
+    /// Everything that keeps it from starting.
+    pub async fn open(invocation: &Invocation) -> Result<Self, Vec<Problem>> {
+        let one = |problem: Problem| vec![problem];
+        let settings = settings::load(&invocation.config, &invocation.environment)?;
+        let kept = Kept::open(&settings).map_err(one)?;
+        let world = World::build(settings.clone(), invocation, &kept).await?;
+        let (listener, address) = bind(&settings).await.map_err(one)?;
+        let reloads = Reloads::listen().map_err(deaf)?;
+        let ending = CancellationToken::new();
+        let supervisor = Supervisor { invocation: invocation.clone(), settings, kept, reloads, ending };
+        Ok(Self { supervisor, world, listener, address })
     }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Follows where its gates stand.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Statuses> {
+        self.supervisor.kept.board.follow()
+    }
+
+    /// Runs until `asked` resolves, or a task dies.
+    pub async fn run_until(self, asked: impl Future<Output = ()>) -> Ending {
+        let Self { supervisor, world, listener, address: _ } = self;
+        let ending = supervisor.ending.clone();
+        let mut tasks = JoinSet::new();
+        let metrics = Arc::clone(&supervisor.kept.metrics);
+        let scrape: http::Scrape = Arc::new(move || metrics.text().map_err(|error| error.to_string()));
+        let page = http::serve(listener, scrape, supervisor.kept.board.follow(), ending.clone().cancelled_owned());
+        tasks.spawn(async move {
+            page.await;
+            "http"
+        });
+        tasks.spawn(async move {
+            supervisor.supervise(world).await;
+            "supervisor"
+        });
+        tokio::select! {
+            () = asked => {
+                ending.cancel();
+                farewell(&mut tasks).await
+            }
+            Some(dead) = tasks.join_next() => died(dead),
+        }
+    }
+}
+
+fn deaf(error: io::Error) -> Vec<Problem> {
+    vec![Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}"))]
 }
 
 /// Waits for the tasks to end, but not for ever.
@@ -132,7 +181,7 @@ fn died(dead: Result<&'static str, JoinError>) -> Ending {
 pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
     let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
-    let world = World::build(settings, invocation, &kept)?;
+    let world = World::build(settings, invocation, &kept).await?;
     let start = BTreeSet::from([Trigger::Start]);
     let looks = world.gates.into_iter().map(|mut gate| {
         let start = start.clone();
@@ -144,15 +193,15 @@ pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     Ok(futures::future::join_all(looks).await)
 }
 
-async fn bind(settings: &Settings) -> Result<TcpListener, Problem> {
-    let failed = |error: std::io::Error| {
+async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Problem> {
+    let failed = |error: io::Error| {
         Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen on {}: {error}", settings.listen))
             .with_help("set `listen` to an address of this machine and a free port")
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(address = %address, "listening");
-    Ok(listener)
+    Ok((listener, address))
 }
 
 impl Kept {
@@ -165,7 +214,7 @@ impl Kept {
 
 impl World {
     /// Builds every gate, or says everything that keeps one from being built.
-    fn build(settings: Settings, invocation: &Invocation, kept: &Kept) -> Result<Self, Vec<Problem>> {
+    async fn build(settings: Settings, invocation: &Invocation, kept: &Kept) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut loaded = Vec::new();
         for gate in &settings.gates {
@@ -175,7 +224,7 @@ impl World {
             }
         }
         let credentials = default_credential_files(&invocation.environment);
-        let plan = match assembly::registries(&settings, credentials) {
+        let plan = match assembly::registries(&settings, credentials).await {
             Ok(plan) if problems.is_empty() => plan,
             Ok(_) => return Err(problems),
             Err(found) => {
@@ -206,7 +255,9 @@ impl World {
         let names: BTreeSet<String> = gates.iter().map(|gate| gate.settings.name.clone()).collect();
         kept.metrics.keep_gates(&names);
         kept.board.keep(&names);
-        gates.iter().for_each(|gate| kept.board.show(gate.status.clone()));
+        for gate in &gates {
+            kept.board.show(gate.status.clone());
+        }
         Ok(Self { gates, stop })
     }
 }
@@ -241,7 +292,7 @@ impl Supervisor {
     async fn tend(&mut self, world: World) -> Next {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
-        let _watch = watch(&file_places(&config), Trigger::ConfigChanged, &sender);
+        let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
         let World { gates, stop } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
@@ -260,7 +311,7 @@ impl Supervisor {
                 () = self.reloads.next() => senders.iter().for_each(|gate| gate.send(Trigger::Reload)),
                 _ = receiver.next() => {}
             }
-            if let Some(world) = self.changed() {
+            if let Some(world) = self.changed().await {
                 break Next::Replace(Box::new(world));
             }
         };
@@ -270,11 +321,11 @@ impl Supervisor {
     }
 
     /// The world of a configuration that is another one now, and valid. A broken one is told, and the one in force stays.
-    fn changed(&mut self) -> Option<World> {
+    async fn changed(&mut self) -> Option<World> {
         let loaded = settings::load(&self.invocation.config, &self.invocation.environment);
         let built = match loaded {
             Ok(settings) if settings == self.settings => return None,
-            Ok(settings) => self.rebuild(settings),
+            Ok(settings) => self.rebuild(settings).await,
             Err(problems) => Err(problems),
         };
         match built {
@@ -291,11 +342,11 @@ impl Supervisor {
         }
     }
 
-    fn rebuild(&mut self, settings: Settings) -> Result<World, Vec<Problem>> {
+    async fn rebuild(&mut self, settings: Settings) -> Result<World, Vec<Problem>> {
         if settings.listen != self.settings.listen || settings.state_dir != self.settings.state_dir {
             tracing::warn!("`listen` and `stateDir` take effect at the next start");
         }
-        let world = World::build(settings.clone(), &self.invocation, &self.kept)?;
+        let world = World::build(settings.clone(), &self.invocation, &self.kept).await?;
         self.settings = settings;
         Ok(world)
     }

@@ -1,6 +1,8 @@
 //! The only place where a release is approved: every verdict on one side, one decision on the other.
 
 pub mod release;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -112,7 +114,7 @@ pub fn unpinnable(sites: &[Site]) -> Option<Finding> {
         !has_digest
             && match site.action {
                 Action::Verify => !said_by_user,
-                Action::Pin => site.form == Form::Fixed,
+                Action::Pin => matches!(site.form, Form::Fixed | Form::Text),
                 Action::Ignore | Action::Unclassified => false,
             }
     })?;
@@ -182,12 +184,11 @@ impl<'a> Verified<'a> {
     /// Whether what stands at a site of a *pinned* document was verified.
     fn covers(&self, site: &Site) -> bool {
         let Ok(image) = &site.image else { return false };
-        match image.digest() {
-            Some(digest) => self.images.contains(&(image.repository(), digest)),
-            None => {
-                let left_as_is = site.action == Action::Verify && site.layer == Layer::Rule;
-                left_as_is && self.pins.contains_key(site.written.as_str())
-            }
+        if let Some(digest) = image.digest() {
+            self.images.contains(&(image.repository(), digest))
+        } else {
+            let left_as_is = site.action == Action::Verify && site.layer == Layer::Rule;
+            left_as_is && self.pins.contains_key(site.written.as_str())
         }
     }
 }
@@ -203,7 +204,7 @@ fn pinned_text(site: &Site, image: &ImageRef, digest: &Digest) -> Option<String>
             Some(tag) => format!("{}@{digest}", tag.as_str()),
             None => format!("@{digest}"),
         }),
-        Form::Fixed => None,
+        Form::Fixed | Form::Text => None,
     }
 }
 
@@ -246,7 +247,7 @@ fn objects_of(
             return Err(vec![not_covered(site)]);
         }
         for found in manifest::objects(document, case.finding.namespace)? {
-            let mine = sites.iter().filter(|site| site.route.starts_with(&found.route) && must_be_verified(site));
+            let mine = sites.iter().filter(|site| site.route.starts_with(&found.route) && may_run(site));
             objects.push(ReleaseObject {
                 json: found.node.to_json(),
                 file: Arc::clone(&document.file),
@@ -264,12 +265,22 @@ fn must_be_verified(site: &Site) -> bool {
     matches!(site.action, Action::Pin | Action::Verify)
 }
 
+/// What a target may find in its answer: what was verified, and what the user's own rules leave out.
+fn may_run(site: &Site) -> bool {
+    must_be_verified(site) || (site.action == Action::Ignore && site.layer == Layer::Rule)
+}
+
 /// A site that only the pinned text has, or whose digest nobody verified: two readings of one file, so nothing passes.
 fn not_covered(site: &Site) -> Problem {
-    Problem::new(ErrorCode::YamlInvalid, format!("`{}` stands in the pinned manifest and was not verified", site.written))
-        .in_file(site.file.to_string())
-        .at(site.place)
-        .with_help("write the image into this one object plainly, without aliases or embedded text; and report this as a bug")
+    Problem::new(
+        ErrorCode::YamlInvalid,
+        format!("`{}` stands in the pinned manifest and was not verified", site.written),
+    )
+    .in_file(site.file.to_string())
+    .at(site.place)
+    .with_help(
+        "write the image into this one object plainly, without aliases or embedded text; and report this as a bug",
+    )
 }
 
 /// The bytes of an approved release as one stream of documents.

@@ -83,7 +83,8 @@ async fn metrics_page(State(pages): State<Pages>) -> Response {
 
 async fn status_page(State(pages): State<Pages>) -> Response {
     let html = page::render(&pages.gates.borrow());
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
     ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
 }
 
@@ -100,7 +101,9 @@ async fn one_gate(State(pages): State<Pages>, Path(name): Path<String>) -> Respo
     };
     let answer = match &gate.report {
         Some(report) => serde_json::to_value(report.as_ref()),
-        None => Ok(json!({ "schema": crate::report::SCHEMA, "gate": gate.name, "decision": null, "images": [], "errors": [] })),
+        None => Ok(
+            json!({ "schema": crate::report::SCHEMA, "gate": gate.name, "decision": null, "images": [], "errors": [] }),
+        ),
     };
     match (answer, serde_json::to_value(&gate)) {
         (Ok(mut answer), Ok(status)) => {

@@ -3,11 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use sealgate::cli::{self, Cli};
 
 fn main() -> ExitCode {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let exit = sealgate::cli::run(&sealgate::cli::Cli::parse(), &environment);
+    let exit = match Cli::try_parse() {
+        Ok(cli) => cli::run(&cli, &environment),
+        Err(error) => cli::answer(&error, std::env::args_os(), &environment),
+    };
     ExitCode::from(exit.code())
 }

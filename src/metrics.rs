@@ -232,7 +232,9 @@ mod tests {
             });
         }
         let text = metrics.text().unwrap();
-        assert!(text.contains("sealgate_registry_requests_total{code=\"2xx\",operation=\"blob\",registry=\"other\"} 2"));
+        assert!(
+            text.contains("sealgate_registry_requests_total{code=\"2xx\",operation=\"blob\",registry=\"other\"} 2")
+        );
         assert!(text.contains("registry=\"known.example\"} 1"));
     }
 }

@@ -85,7 +85,9 @@ pub async fn decide<R: Registry>(
         revision: scope.gate.map(|_| snapshot.revision.id.clone()),
         policies: policies(judge.policies),
     };
-    let report = Report::new(subject, &judging.judged, &noted, &problems, Some(decision.answer()));
+    // On the command line an input that cannot be read is bad usage, and nothing is decided about the rest.
+    let answer = (scope.gate.is_some() || problems.is_empty()).then(|| decision.answer());
+    let report = Report::new(subject, &judging.judged, &noted, &problems, answer);
     Decided { decision, report, pins: judging.pins, judged: judging.judged, retry_after: judging.retry_after }
 }
 

@@ -220,8 +220,8 @@ impl Default for LimitSettings {
             manifest_bytes: 4 << 20,
             blob_bytes: 32 << 20,
             signatures: 64,
-            image_timeout: Duration::from_secs(120),
-            decision_timeout: Duration::from_secs(600),
+            image_timeout: Duration::from_mins(2),
+            decision_timeout: Duration::from_mins(10),
         }
     }
 }

@@ -84,7 +84,8 @@ fn list(args: &Args) -> Result<Inventory, Vec<Problem>> {
         Some(path) => settings::load(path, &BTreeMap::new())?.discovery,
         None => discovery::Rules::default(),
     };
-    let found = directory::search(&args.paths, &args.exclude, &mut std::io::stdin().lock(), &source::Limits::default())?;
+    let found =
+        directory::search(&args.paths, &args.exclude, &mut std::io::stdin().lock(), &source::Limits::default())?;
     let limits = manifest::Limits::default();
     let finder = Finder { rules: &rules, namespace: args.namespace.as_deref(), limits: &limits };
     let reading = Reader::default().read(&found.files, &finder, &Unobserved);
@@ -116,7 +117,9 @@ fn text(inventory: &Inventory) -> String {
     }
     for (reference, places) in &by_image {
         let _ = writeln!(page, "{}", printable(reference));
-        places.iter().for_each(|listed| place(&mut page, listed));
+        for listed in places {
+            place(&mut page, listed);
+        }
     }
     for listed in &inventory.unclassified {
         let _ = writeln!(page, "unclassified {}", printable(&listed.reference));

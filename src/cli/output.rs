@@ -45,7 +45,7 @@ impl Output {
 
     /// Writes what was asked for, byte by byte.
     pub(super) fn raw(&self, bytes: &[u8]) -> Exit {
-        self.write(Stream::Out, bytes)
+        write(Stream::Out, bytes)
     }
 
     /// Writes a report, and says what it means.
@@ -55,7 +55,7 @@ impl Output {
             Form::Json => json::render(report),
             Form::Sarif | Form::Junit | Form::Github => json::render(report),
         };
-        self.write(stream, text.as_bytes()).worst(Exit::of(report))
+        write(stream, text.as_bytes()).worst(Exit::of(report))
     }
 
     /// Tells problems on stderr.
@@ -65,28 +65,28 @@ impl Output {
 
     /// A line for the reader on stderr.
     pub(super) fn note(&self, line: &str) {
-        self.write(Stream::Err, format!("{}\n", text::printable(line)).as_bytes());
+        write(Stream::Err, format!("{}\n", text::printable(line)).as_bytes());
     }
 
-    fn colour(&self, stream: Stream) -> Colour {
+    pub(super) fn colour(&self, stream: Stream) -> Colour {
         let terminal = match stream {
             Stream::Out => std::io::stdout().is_terminal(),
             Stream::Err => std::io::stderr().is_terminal(),
         };
         if terminal && self.colour_wanted { Colour::Ansi } else { Colour::None }
     }
+}
 
-    fn write(&self, stream: Stream, bytes: &[u8]) -> Exit {
-        let written = match stream {
-            Stream::Out => whole(&mut std::io::stdout().lock(), bytes),
-            Stream::Err => whole(&mut std::io::stderr().lock(), bytes),
-        };
-        match written {
-            Ok(()) => Exit::Ok,
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
-            // A report that was not told is none; nobody must take it for a pass.
-            Err(_) => Exit::Bad,
-        }
+fn write(stream: Stream, bytes: &[u8]) -> Exit {
+    let written = match stream {
+        Stream::Out => whole(&mut std::io::stdout().lock(), bytes),
+        Stream::Err => whole(&mut std::io::stderr().lock(), bytes),
+    };
+    match written {
+        Ok(()) => Exit::Ok,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
+        // A report that was not told is none; nobody must take it for a pass.
+        Err(_) => Exit::Bad,
     }
 }
 

@@ -28,9 +28,9 @@ pub(super) fn run(command: &Command, output: &Output) -> Exit {
         Ok(set) => {
             let policies: Vec<Policy> = crate::pipeline::policies(&set);
             if *form == Form::Text {
-                let lines: String =
-                    policies.iter().map(|policy| format!("policy `{}` is valid: {}\n", policy.name, policy.digest)).collect();
-                return output.raw(lines.as_bytes());
+                let line = |policy: &Policy| format!("policy `{}` is valid: {}\n", policy.name, policy.digest);
+                let lines: Vec<String> = policies.iter().map(line).collect();
+                return output.raw(lines.concat().as_bytes());
             }
             let subject = Subject { policies, ..Subject::default() };
             let report = Report::new(subject, &[], &[], &[], Some(crate::gate::Answer::Pass));

@@ -22,8 +22,8 @@ use crate::signer::PublicKey;
 use crate::source;
 use crate::trust;
 
-use super::Environment;
 use super::output::Form;
+use super::{Environment, block_on};
 
 /// Images judged at once, where nothing is said.
 const JOBS: usize = 16;
@@ -130,9 +130,9 @@ impl Common {
     ) -> Result<Setup, Vec<Problem>> {
         self.refuse_keyless()?;
         let background = match self.way()? {
-            Way::Policy => self.tool(assembly::policies(&self.policy)?, environment),
+            Way::Policy => Self::tool(assembly::policies(&self.policy)?, environment),
             Way::Keys => {
-                let mut background = self.tool(self.key_policy()?, environment);
+                let mut background = Self::tool(self.key_policy()?, environment);
                 background.access.hosts.extend(Host::parse("docker.io"));
                 background
             }
@@ -148,14 +148,16 @@ impl Common {
         }
         exclude.extend(self.exclude.iter().cloned());
         let image_timeout = match &self.timeout {
-            Some(text) => settings::quantity::duration(text).map_err(|wrong| usage(format!("--timeout: {}", wrong.message)))?,
+            Some(text) => {
+                settings::quantity::duration(text).map_err(|wrong| usage(format!("--timeout: {}", wrong.message)))?
+            }
             None => Duration::from_secs(30),
         };
         // No limit on all images together: a person can interrupt, and a pipeline has its own.
         let bounds = Bounds {
             jobs: self.jobs.unwrap_or(JOBS).clamp(1, 256),
             image_timeout,
-            decision_timeout: Duration::from_secs(24 * 3600),
+            decision_timeout: Duration::from_hours(24),
         };
         let client = hosts.client(access, image_timeout, Arc::clone(&observer)).map_err(|problem| vec![problem])?;
         let namespace = self.namespace.clone().or(namespace);
@@ -172,7 +174,9 @@ impl Common {
                 (Some(config), Some(gate)) => Ok(Way::Gate { config, gate }),
                 _ => Err(usage("--config and --gate go together")),
             },
-            (true, true, false) => Err(usage("say what to verify against: --policy FILE, or --key FILE, or --config FILE --gate NAME")),
+            (true, true, false) => {
+                Err(usage("say what to verify against: --policy FILE, or --key FILE, or --config FILE --gate NAME"))
+            }
             _ => Err(usage("--policy, --key and --config exclude each other")),
         }
     }
@@ -197,7 +201,8 @@ impl Common {
         let mut problems = Vec::new();
         for path in &self.key {
             let name = path.display().to_string();
-            let key = trust::file::beside("", &name).and_then(|pem| PublicKey::from_pem(&pem).map_err(|e| e.to_string()));
+            let key =
+                trust::file::beside("", &name).and_then(|pem| PublicKey::from_pem(&pem).map_err(|e| e.to_string()));
             match key {
                 Ok(key) => keys.push((name, key)),
                 Err(why) => problems.push(
@@ -223,7 +228,7 @@ impl Common {
     }
 
     /// A command-line tool may ask what its policy names, and loopback.
-    fn tool(&self, policies: PolicySet, environment: &Environment) -> Background {
+    fn tool(policies: PolicySet, environment: &Environment) -> Background {
         Background {
             access: Access { hosts: policies.hosts(), any_loopback: true },
             policies,
@@ -239,7 +244,8 @@ impl Common {
 /// What a gate of the daemon goes by.
 fn configured(config: &std::path::Path, gate: &str, environment: &Environment) -> Result<Background, Vec<Problem>> {
     let settings = settings::load(config, environment)?;
-    let hosts = assembly::registries(&settings, default_credential_files(environment))?;
+    let reading = assembly::registries(&settings, default_credential_files(environment));
+    let hosts = block_on(reading).map_err(|problem| vec![problem])??;
     let Settings { gates, discovery, limits, .. } = settings;
     let Some(found) = gates.iter().find(|found| found.name == gate) else {
         let known: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();

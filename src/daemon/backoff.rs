@@ -16,9 +16,9 @@ pub(super) struct Backoff {
 }
 
 /// For what could not be found out: the registry, the target or the source did not answer.
-const UNDECIDED: Backoff = Backoff { first: Duration::from_secs(10), longest: Duration::from_secs(300) };
+const UNDECIDED: Backoff = Backoff { first: Duration::from_secs(10), longest: Duration::from_mins(5) };
 /// For missing evidence: the pipeline may still be signing.
-const MISSING: Backoff = Backoff { first: Duration::from_secs(30), longest: Duration::from_secs(600) };
+const MISSING: Backoff = Backoff { first: Duration::from_secs(30), longest: Duration::from_mins(10) };
 
 impl Backoff {
     /// For what failed and may work the next time.

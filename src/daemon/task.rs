@@ -16,7 +16,8 @@ pub(super) async fn run(mut gate: Gate, sender: Sender, mut receiver: Receiver) 
     loop {
         gate.look(&triggers).await;
         let interval = gate.settings.source.interval;
-        let retry = gate.retry_at.map(|at| at.saturating_duration_since(Instant::now())).filter(|wait| *wait <= interval);
+        let retry =
+            gate.retry_at.map(|at| at.saturating_duration_since(Instant::now())).filter(|wait| *wait <= interval);
         let (wait, then) = retry.map_or((interval, Trigger::Interval), |wait| (wait, Trigger::Retry));
         tokio::select! {
             biased;

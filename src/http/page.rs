@@ -26,7 +26,9 @@ dd{margin:0;overflow-wrap:anywhere}code{font-size:.9em;overflow-wrap:anywhere}li
 /// The page.
 pub(super) fn render(gates: &Statuses) -> String {
     let mut page = HEAD.to_owned();
-    gates.values().for_each(|gate| section(&mut page, gate));
+    for gate in gates.values() {
+        section(&mut page, gate);
+    }
     page.push_str("</main></body></html>\n");
     page
 }
@@ -87,7 +89,9 @@ fn decision(page: &mut String, report: &Report) {
     }
     let passed = |image: &&Image| image.verdict == Some("verified");
     let shown = report.images.iter().filter(|image| !passed(image)).chain(report.images.iter().filter(passed));
-    shown.take(MAX_IMAGES).for_each(|one| image(page, one));
+    for one in shown.take(MAX_IMAGES) {
+        image(page, one);
+    }
     page.push_str("</ul>");
     if report.images.len() > MAX_IMAGES {
         let _ = write!(page, "<p>… and {} more images</p>", report.images.len().saturating_sub(MAX_IMAGES));

@@ -268,6 +268,8 @@ impl<'t> Builder<'t> {
     ) -> Result<Typed, Stopped> {
         let plain = matches!(style, ScalarStyle::Plain);
         let outcome = match tag {
+            // In a flow collection Kubernetes' reader takes the `?` for the mark of a key.
+            _ if plain && text.starts_with('?') => Err("a plain value that begins with `?`".to_owned()),
             None if plain => typing::plain(text).map_err(|odd| untypable(odd).to_owned()),
             None => Ok(Typed::String(text.into_owned())),
             Some(tag) => tagged(text, plain, tag),

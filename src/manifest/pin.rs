@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::parse::{Limits, Rules, read, read_text};
+use super::parse::{Limits, read, read_text};
 use super::rewrite::{self, Change};
-use super::tree::{Document, Node, Scalar, Typed, Value};
+use super::tree::{Document, Node, Rules, Scalar, Typed, Value};
 use crate::discovery::site::{Site, Step};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;

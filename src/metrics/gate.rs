@@ -88,19 +88,31 @@ impl GateMetrics {
 
     /// Every series that can be counted exists from the start; times come with what they are times of.
     fn start(&self) {
-        Answer::ALL.iter().for_each(|answer| drop(self.decisions.with_label_values(&[answer.name()])));
-        State::ALL.iter().for_each(|state| drop(self.state.with_label_values(&[state.name()])));
-        verdicts_and_bases().for_each(|(verdict, basis)| drop(self.images.with_label_values(&[verdict, basis])));
+        for answer in Answer::ALL {
+            self.decisions.with_label_values(&[answer.name()]);
+        }
+        for state in State::ALL {
+            self.state.with_label_values(&[state.name()]);
+        }
+        for (verdict, basis) in verdicts_and_bases() {
+            self.images.with_label_values(&[verdict, basis]);
+        }
         for reason in Reason::ALL {
             self.verifications.with_label_values(&[weight_name(*reason), reason.code()]);
         }
         self.verifications.with_label_values(&["verified", "none"]);
-        Action::ALL.iter().for_each(|action| drop(self.applied.with_label_values(&[action.name()])));
-        Drift::ALL.iter().for_each(|drift| drop(self.drift.with_label_values(&[drift.name()])));
+        for action in Action::ALL {
+            self.applied.with_label_values(&[action.name()]);
+        }
+        for drift in Drift::ALL {
+            self.drift.with_label_values(&[drift.name()]);
+        }
         for result in Success::ALL {
             self.reloads.with_label_values(&[result.name()]);
             self.fetches.with_label_values(&[result.name()]);
-            Step::ALL.iter().for_each(|step| drop(self.durations.with_label_values(&[step.name(), result.name()])));
+            for step in Step::ALL {
+                self.durations.with_label_values(&[step.name(), result.name()]);
+            }
         }
         self.commit_to_applied.with_label_values::<&str>(&[]);
         self.exceptions.with_label_values::<&str>(&[]);

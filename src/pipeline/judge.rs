@@ -78,10 +78,13 @@ pub struct Judging {
     pub retry_after: Option<Duration>,
 }
 
+/// The answer to one reference, given once.
+type Resolved = Arc<OnceCell<Result<PinnedImage, Fault>>>;
+
 /// What happens in the course of one judging.
 struct Round<'a> {
     kept: &'a Pins,
-    resolved: Mutex<BTreeMap<String, Arc<OnceCell<Result<PinnedImage, Fault>>>>>,
+    resolved: Mutex<BTreeMap<String, Resolved>>,
     retry_after: Mutex<Option<Duration>>,
     end: Instant,
 }
@@ -101,54 +104,39 @@ impl<R: Registry> Judge<'_, R> {
     }
 
     async fn judge_safely(&self, entry: Entry, round: &Round<'_>) -> Judged {
-        let blank = Judged {
-            reference: entry.reference.clone(),
-            image: entry.image.as_ref().ok().cloned(),
-            resolved: None,
-            rules: Vec::new(),
-            verdict: Verdict::Undecided(vec![Finding::new(Reason::InternalError, "verifying this image panicked")]),
-            candidates: Vec::new(),
-            sites: entry.sites.clone(),
-        };
-        // A panic in here can leave no state behind that a later image would read: caches hold finished values only.
-        match AssertUnwindSafe(self.judge_entry(entry, round)).catch_unwind().await {
-            Ok(judged) => judged,
-            Err(_panic) => blank,
-        }
-    }
-
-    async fn judge_entry(&self, entry: Entry, round: &Round<'_>) -> Judged {
         let Entry { reference, image, sites, refused } = entry;
-        let mut judged = Judged {
+        let unknown = Judged {
             reference,
             image: image.as_ref().ok().cloned(),
             resolved: None,
             rules: Vec::new(),
-            verdict: Verdict::Undecided(Vec::new()),
+            verdict: Verdict::Undecided(vec![Finding::new(Reason::InternalError, "verifying this image panicked")]),
             candidates: Vec::new(),
             sites,
         };
         if let Some(finding) = refused {
-            judged.verdict = Verdict::Refused(vec![finding]);
-            return judged;
+            return Judged { verdict: Verdict::Refused(vec![finding]), ..unknown };
         }
         let image = match image {
             Ok(image) => image,
             Err(error) => {
                 let finding = Finding::new(Reason::InvalidReference, error.to_string());
-                judged.verdict = Verdict::Refused(vec![finding]);
-                return judged;
+                return Judged { verdict: Verdict::Refused(vec![finding]), ..unknown };
             }
         };
-        let matched = match self.admit(&image, &judged.sites) {
-            Ok(matched) => matched,
-            Err(findings) => {
-                judged.verdict = Verdict::Refused(findings);
-                return judged;
+        // A panic in here can leave no state behind that a later image would read: caches hold finished values only.
+        let judged = AssertUnwindSafe(self.judge_reference(unknown.clone(), &image, round)).catch_unwind().await;
+        judged.unwrap_or(unknown)
+    }
+
+    async fn judge_reference(&self, mut judged: Judged, image: &ImageRef, round: &Round<'_>) -> Judged {
+        match self.admit(image, &judged.sites) {
+            Ok(matched) => {
+                judged.rules = matched.rules();
+                self.judge_matched(&mut judged, image, &matched, round).await;
             }
-        };
-        judged.rules = matched.rules();
-        self.judge_matched(&mut judged, &image, &matched, round).await;
+            Err(findings) => judged.verdict = Verdict::Refused(findings),
+        }
         judged
     }
 
@@ -231,11 +219,11 @@ impl<R: Registry> Judge<'_, R> {
         }
         let judgement = verify::verify(image, &evidence, demands);
         let fresh = fetched || (lookups.is_empty() && kept.is_none());
-        if let (Some(store), Verdict::Verified(_), true) = (self.store, &judgement.verdict, fresh) {
-            if let Err(problem) = store.keep_evidence(image, &evidence) {
-                // The verdict does not rest on it: the next look asks the registry again.
-                tracing::warn!(image = %image.repository, error = %problem, "evidence not kept");
-            }
+        if let (Some(store), Verdict::Verified(_), true) = (self.store, &judgement.verdict, fresh)
+            && let Err(problem) = store.keep_evidence(image, &evidence)
+        {
+            // The verdict does not rest on it: the next look asks the registry again.
+            tracing::warn!(image = %image.repository, error = %problem, "evidence not kept");
         }
         judgement
     }
@@ -271,3 +259,6 @@ fn verdict_of(fault: &Fault) -> Verdict {
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

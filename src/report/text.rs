@@ -22,10 +22,16 @@ pub enum Colour {
 #[must_use]
 pub fn render(report: &Report, colour: Colour) -> String {
     let mut page = Page { text: String::new(), colour };
-    report.errors.iter().for_each(|error| page.error(error));
+    for error in &report.errors {
+        page.error(error);
+    }
     let passed = |image: &&Image| image.verdict == Some("verified");
-    report.images.iter().filter(|image| !passed(image)).for_each(|image| page.image(image));
-    report.images.iter().filter(passed).for_each(|image| page.verified(image));
+    for image in report.images.iter().filter(|image| !passed(image)) {
+        page.image(image);
+    }
+    for image in report.images.iter().filter(passed) {
+        page.verified(image);
+    }
     page.summary(report);
     page.text
 }
@@ -79,14 +85,18 @@ impl Page {
             self.line(&format!("  {}{rule}: {}", reason.code, reason.message));
         }
         let failed = image.candidates.iter().filter(|candidate| candidate.failed.is_some());
-        failed.clone().take(MAX_CANDIDATES).for_each(|candidate| self.candidate(candidate));
+        for candidate in failed.clone().take(MAX_CANDIDATES) {
+            self.candidate(candidate);
+        }
         let left = failed.count().saturating_sub(MAX_CANDIDATES);
         if left > 0 {
             self.line(&format!("  … and {left} more candidates"));
         }
         let mut helps: Vec<&str> = image.reasons.iter().map(|reason| reason.help.as_str()).collect();
         helps.dedup();
-        helps.iter().for_each(|help| self.line(&format!("  help: {help}")));
+        for help in &helps {
+            self.line(&format!("  help: {help}"));
+        }
         self.text.push('\n');
     }
 
@@ -120,7 +130,8 @@ impl Page {
 
     fn summary(&mut self, report: &Report) {
         let Summary { images, verified, refused, undecided } = report.summary;
-        let counts = format!("{images} images: {verified} verified, {refused} refused, {undecided} undecided");
+        let noun = if images == 1 { "image" } else { "images" };
+        let counts = format!("{images} {noun}: {verified} verified, {refused} refused, {undecided} undecided");
         let errors = match report.errors.len() {
             0 => String::new(),
             1 => ", 1 error".to_owned(),
@@ -135,10 +146,15 @@ impl Page {
 #[must_use]
 pub fn printable(text: &str) -> String {
     let odd = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}'..='\u{2029}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}'..='\u{2029}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if odd(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if odd(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
         out
     })
 }
