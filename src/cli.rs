@@ -173,7 +173,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "sealgate", &mut script);
-            output.raw(&script)
+            output::raw(&script)
         }
     }
 }
