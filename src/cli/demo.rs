@@ -39,7 +39,8 @@ fn play(args: &Args, logging: &Logging<'_>, output: &Output) -> Result<Ended, Ve
     let world = World::create(&args.dir).map_err(one)?;
     let log = world.log().map_err(one)?;
     telemetry::start_in(log, logging.format, logging.directives).map_err(one)?;
-    let program = std::env::args_os().next().map_or_else(|| "sealgate".to_owned(), |name| name.to_string_lossy().into_owned());
+    let program =
+        std::env::args_os().next().map_or_else(|| "sealgate".to_owned(), |name| name.to_string_lossy().into_owned());
     let tell = |text: &str| {
         output.raw(text.as_bytes());
     };

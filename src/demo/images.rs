@@ -72,10 +72,7 @@ impl Images {
     pub(super) fn attach(&self, repository: &str, image: &Digest, signed: &Signed) -> io::Result<()> {
         let mut layer = self.keep(repository, SIMPLE_SIGNING, &signed.payload)?;
         if let Some(layer) = layer.as_object_mut() {
-            layer.insert(
-                "annotations".to_owned(),
-                json!({ "dev.cosignproject.cosign/signature": signed.signature }),
-            );
+            layer.insert("annotations".to_owned(), json!({ "dev.cosignproject.cosign/signature": signed.signature }));
         }
         let config = json!({
             "architecture": "",
@@ -232,7 +229,11 @@ mod tests {
         let archive = tar("hello.txt", b"Hello\n");
         assert_eq!(archive.len(), 512 * 4);
         let written = std::str::from_utf8(&archive[148..154]).unwrap();
-        let sum: u32 = archive[..512].iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) }).sum();
+        let sum: u32 = archive[..512]
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+            .sum();
         assert_eq!(u32::from_str_radix(written, 8).unwrap(), sum);
         assert_eq!(&archive[156..157], b"0");
     }

@@ -46,7 +46,9 @@ async fn answer(State(images): State<Images>, method: Method, uri: Uri) -> Respo
     }
     let (found, absent) = match ask(uri.path()) {
         Ask::Root => return axum::Json(json!({})).into_response(),
-        Ask::Unknown => return error(StatusCode::NOT_FOUND, "UNSUPPORTED", "this registry has manifests and blobs alone"),
+        Ask::Unknown => {
+            return error(StatusCode::NOT_FOUND, "UNSUPPORTED", "this registry has manifests and blobs alone");
+        }
         Ask::Manifest(path, name) => (read(move || images.manifest(&path, &name)).await, "MANIFEST_UNKNOWN"),
         Ask::Blob(path, digest) => (read(move || images.blob(&path, &digest)).await, "BLOB_UNKNOWN"),
     };
@@ -112,7 +114,10 @@ mod tests {
         let table = [
             ("/v2/".to_owned(), Ask::Root),
             ("/v2".to_owned(), Ask::Root),
-            ("/v2/shop/web/manifests/1.0".to_owned(), Ask::Manifest("shop/web".to_owned(), Name::Tag("1.0".to_owned()))),
+            (
+                "/v2/shop/web/manifests/1.0".to_owned(),
+                Ask::Manifest("shop/web".to_owned(), Name::Tag("1.0".to_owned())),
+            ),
             (format!("/v2/web/manifests/{digest}"), Ask::Manifest("web".to_owned(), Name::Digest(digest))),
             (format!("/v2/shop/web/blobs/{digest}"), Ask::Blob("shop/web".to_owned(), digest)),
             (format!("/v2/shop/web/referrers/{digest}"), Ask::Unknown),

@@ -19,18 +19,8 @@ pub(super) const GATE: &str = "demo";
 /// Says that a folder is a demo's, and holds the lock while one runs.
 const MARKER: &str = ".sealgate-demo";
 /// Everything that a demo makes, besides the marker.
-const MADE: [&str; 10] = [
-    "manifests",
-    "keys",
-    "images",
-    "policy.yaml",
-    "sealgate.yaml",
-    LOG,
-    "state",
-    "out",
-    ".out.releases",
-    ".out.new",
-];
+const MADE: [&str; 10] =
+    ["manifests", "keys", "images", "policy.yaml", "sealgate.yaml", LOG, "state", "out", ".out.releases", ".out.new"];
 const POLICY: &str = include_str!("world/policy.yaml");
 const CONFIG: &str = include_str!("world/sealgate.yaml");
 const MANIFESTS: [(&str, &str); 2] =
@@ -205,7 +195,11 @@ impl Manifests {
         index.write()?;
         let tree = repository.find_tree(index.write_tree()?)?;
         let author = Signature::now("Sealgate demo", "demo@sealgate.invalid")?;
-        let parent = if repository.is_empty()? { None } else { Some(repository.head()?.peel_to_commit()?) };
+        let parent = match repository.head() {
+            Ok(head) => Some(head.peel_to_commit()?),
+            Err(error) if error.code() == git2::ErrorCode::UnbornBranch => None,
+            Err(error) => return Err(error),
+        };
         let parents: Vec<_> = parent.iter().collect();
         Ok(repository.commit(Some("HEAD"), &author, &author, message, &tree, &parents)?.to_string())
     }

@@ -28,7 +28,8 @@ fn cosign() -> PathBuf {
     let get = |name: &str| std::env::vars_os().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value));
     let home = || get("XDG_CACHE_HOME").or_else(|| Some(get("HOME")?.join(".cache")));
     let cache = get("TEST_CACHE").or_else(|| Some(home()?.join("sealgate-tests")));
-    let places = [get("TEST_COSIGN2"), cache.map(|cache| cache.join("bin/cosign2")), Some(PathBuf::from("/usr/bin/cosign"))];
+    let places =
+        [get("TEST_COSIGN2"), cache.map(|cache| cache.join("bin/cosign2")), Some(PathBuf::from("/usr/bin/cosign"))];
     places.into_iter().flatten().find(|place| place.exists()).expect("run tests/setup first: cosign is missing")
 }
 
@@ -79,7 +80,10 @@ fn the_users_credentials_and_settings_are_left_out_of_it() {
     fs::write(folder.path().join(".docker/config.json"), r#"{"credsStore": "missing-helper", "auths": {}}"#).unwrap();
     fs::write(folder.path().join(".gitconfig"), "[commit]\n\tgpgsign = true\n[core]\n\tautocrlf = true\n").unwrap();
     let mut command = sealgate(folder.path());
-    command.env("HOME", folder.path()).env("SEALGATE_STATEDIR", "/nonexistent").env("HTTPS_PROXY", "http://127.0.0.1:1");
+    command
+        .env("HOME", folder.path())
+        .env("SEALGATE_STATEDIR", "/nonexistent")
+        .env("HTTPS_PROXY", "http://127.0.0.1:1");
     let (code, output) = run(command.args(["demo", "--once", "--dir", "a world"]));
     assert_eq!(code, 0, "{}{}", text(&output.stdout), text(&output.stderr));
     assert!(folder.path().join("a world/out/web.yaml").exists());
@@ -129,7 +133,10 @@ impl Staying {
 
     /// The rest of the line that this begins, wherever it stands.
     fn line(&self, begin: &str) -> &str {
-        self.told.lines().find_map(|line| line.trim().strip_prefix(begin)).unwrap_or_else(|| panic!("{begin}\n{}", self.told))
+        self.told
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(begin))
+            .unwrap_or_else(|| panic!("{begin}\n{}", self.told))
     }
 
     /// Asks it to leave, and gives its exit code.
@@ -151,11 +158,11 @@ fn the_world_stays_to_play_with_and_cosign_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = Staying::start(folder.path());
     demo.until("cosign verify");
-    let words: Vec<String> = demo.line("cosign ").split(' ').map(str::to_owned).collect();
+    let words: Vec<String> = demo.line("cosign verify ").split(' ').map(str::to_owned).collect();
     let cosign = |reference: &str| {
         let mut command = Command::new(cosign());
         command.current_dir(folder.path()).env("HOME", folder.path());
-        run(command.args(&words[..words.len() - 1]).arg(reference))
+        run(command.arg("verify").args(&words[..words.len() - 1]).arg(reference))
     };
     let signed = words.last().unwrap();
     let (code, output) = cosign(signed);
@@ -186,7 +193,8 @@ fn the_world_stays_to_play_with_and_cosign_agrees() {
     assert!(fs::read_to_string(folder.path().join("world/out/cart.yaml")).unwrap().contains("replicas: 3\n"));
 
     // The policy's second key: uncommented, it lets the other image run.
-    let edit = "sed -i -e 's/# - name: other-team/- name: other-team/' -e 's/#   key:/  key:/' -e 's/#     file:/    file:/'";
+    let edit =
+        "sed -i -e 's/# - name: other-team/- name: other-team/' -e 's/#   key:/  key:/' -e 's/#     file:/    file:/'";
     shell(&format!("{edit} world/policy.yaml"));
     shell("sed -i 's|shop/web:.*|shop/web:1.2|' world/manifests/web.yaml && git -C world/manifests commit -qam other");
     demo.until("/shop/web:1.2@sha256:");
