@@ -20,7 +20,7 @@ use crate::settings;
 use crate::source::{self, directory};
 
 use super::Exit;
-use super::output::{self, Output};
+use super::output;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -66,7 +66,7 @@ struct Listed {
     help: Option<String>,
 }
 
-pub(super) fn run(args: &Args, output: &Output) -> Exit {
+pub(super) fn run(args: &Args) -> Exit {
     let inventory = match list(args) {
         Ok(inventory) => inventory,
         Err(problems) => inventory(&[], &problems),
