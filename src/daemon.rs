@@ -82,7 +82,7 @@ struct Kept {
 /// Everything that keeps it from starting.
 pub async fn run(invocation: &Invocation) -> Result<Ending, Vec<Problem>> {
     let daemon = Daemon::open(invocation).await?;
-    let mut shutdown = Shutdown::listen().map_err(deaf)?;
+    let mut shutdown = Shutdown::listen().map_err(|error| deaf(&error))?;
     let asked = async move {
         let signal = shutdown.requested().await;
         tracing::info!(signal, "leaving");
@@ -110,7 +110,7 @@ impl Daemon {
         let mut world = World::build(settings.clone(), invocation, &kept).await?;
         world.take_over(&kept);
         let (listener, address) = bind(&settings).await.map_err(one)?;
-        let reloads = Reloads::listen().map_err(deaf)?;
+        let reloads = Reloads::listen().map_err(|error| deaf(&error))?;
         let ending = CancellationToken::new();
         let supervisor = Supervisor { invocation: invocation.clone(), settings, kept, reloads, ending };
         Ok(Self { supervisor, world, listener, address })
@@ -154,7 +154,7 @@ impl Daemon {
     }
 }
 
-fn deaf(error: io::Error) -> Vec<Problem> {
+fn deaf(error: &io::Error) -> Vec<Problem> {
     vec![Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}"))]
 }
 

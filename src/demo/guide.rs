@@ -26,7 +26,7 @@ impl Guide<'_> {
         )
     }
 
-    pub(super) fn good(&self, commit: &str) -> String {
+    pub(super) fn good(commit: &str) -> String {
         format!(
             "1. A good revision is committed: {}. Every image in it is signed with the policy's key.\n\n",
             short(commit)
@@ -46,7 +46,7 @@ impl Guide<'_> {
         )
     }
 
-    pub(super) fn bad(&self, commit: &str) -> String {
+    pub(super) fn bad(commit: &str) -> String {
         format!(
             "2. A bad revision is committed: {}. It has an image that nobody signed, and more carts.\n\n",
             short(commit)
@@ -77,7 +77,7 @@ impl Guide<'_> {
     }
 
     /// What is told before a new decision.
-    pub(super) fn news(&self, status: &GateStatus) -> String {
+    pub(super) fn news(status: &GateStatus) -> String {
         let id = |revision: &Option<String>| revision.as_deref().map_or("none", short).to_owned();
         format!("\nRevision {} is decided on; revision {} runs.\n\n", id(&status.observed), id(&status.applied))
     }
@@ -107,7 +107,8 @@ impl Guide<'_> {
             (format!("http://{address}/api/v1/gates/{GATE}"), "the report on the newest revision"),
         ];
         let width = rows.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
-        rows.iter().map(|(what, which)| format!("  {what:width$}  {which}\n")).collect()
+        let lines: Vec<String> = rows.iter().map(|(what, which)| format!("  {what:width$}  {which}\n")).collect();
+        lines.concat()
     }
 
     /// What to type.
