@@ -13,6 +13,7 @@ use crate::manifest;
 use crate::outcome::Unobserved;
 use crate::pipeline::reading::Reader;
 use crate::reason::Problem;
+use crate::render;
 use crate::report::text::printable;
 use crate::report::{Error, SiteEntry};
 use crate::settings;
@@ -88,8 +89,11 @@ fn list(args: &Args) -> Result<Inventory, Vec<Problem>> {
         directory::search(&args.paths, &args.exclude, &mut std::io::stdin().lock(), &source::Limits::default())?;
     let limits = manifest::Limits::default();
     let finder = Finder { rules: &rules, namespace: args.namespace.as_deref(), limits: &limits };
-    let reading = Reader::default().read(&found.files, &finder, &Unobserved);
-    let problems: Vec<Problem> = found.problems.into_iter().chain(reading.problems).collect();
+    let rendered = render::render(found.files);
+    let mut reading = Reader::default().read(&rendered.files, &finder, &Unobserved);
+    render::trace(&mut reading.sites, &rendered.sources);
+    let problems = found.problems.into_iter().chain(rendered.problems).chain(reading.problems);
+    let problems: Vec<Problem> = problems.collect();
     Ok(inventory(&reading.sites, &problems))
 }
 
