@@ -1,9 +1,11 @@
 //! When to run: one task for each gate, which owns that gate's state; reload, shutdown, and who hears of it.
 
 mod backoff;
+mod deliver;
 mod gate;
 mod look;
 mod task;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -25,6 +25,7 @@ pub mod report;
 pub mod verify;
 
 // Edges: input and output.
+pub mod http;
 pub mod metrics;
 pub mod registry;
 pub mod settings;
@@ -40,5 +41,4 @@ pub mod assembly;
 pub mod cli;
 pub mod daemon;
 pub mod demo;
-pub mod http;
 pub mod pipeline;
