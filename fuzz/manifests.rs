@@ -272,7 +272,7 @@ impl Fuzz {
             let text = match &site.form {
                 Form::Whole { prefix } => format!("{prefix}{}", image.pinned(&self.digest)),
                 Form::Tag => format!("{}@{}", image.tag()?.as_str(), self.digest),
-                Form::Fixed => return None,
+                Form::Fixed | Form::Text => return None,
             };
             Some(Edit { site, text })
         };
