@@ -2,6 +2,7 @@
 
 mod check;
 mod images;
+mod keyless;
 mod output;
 mod pin;
 mod policy;

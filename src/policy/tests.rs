@@ -12,6 +12,7 @@ fn read(_policy: &str, path: &str) -> Result<Vec<u8>, String> {
     match path {
         "ci.pub" | "same.pub" => Ok(KEY.as_bytes().to_vec()),
         "other.pub" => Ok(OTHER.as_bytes().to_vec()),
+        "trusted_root.json" => Ok(sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec()),
         "private.pem" => Ok(b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n".to_vec()),
         _ => Err("no such file".to_owned()),
     }
@@ -116,13 +117,10 @@ fn a_wrong_policy_is_refused_at_its_place() {
         (authority("key: {file: ci.pub, data: x}"), 11, 14, "more than one"),
         (authority("key: {secret: {name: x}}"), 11, 23, "not supported yet"),
         (authority("key: {kms: 'awskms://x'}"), 11, 20, "not supported yet"),
-        (authority("source: a.io/x"), 10, 9, "missing field `key`"),
-        (authority("keyless: {identities: []}"), 11, 18, "not supported yet"),
+        (authority("source: a.io/x"), 10, 9, "missing field `key` or `keyless`"),
         (authority("notation: {}"), 11, 19, "not supported yet"),
         (authority("contentTrust: {}"), 11, 23, "not supported yet"),
-        (authority("key: {file: ci.pub}\n    trustRoot: {file: x}"), 12, 20, "not supported yet"),
-        (authority("key: {file: ci.pub}\n    transparencyLog: require"), 12, 26, "not supported yet"),
-        (authority("key: {file: ci.pub}\n    transparencyLog: maybe"), 12, 26, "not known"),
+        (authority("key: {file: ci.pub}\n    transparencyLog: maybe"), 12, 26, "cannot be `maybe`"),
         (authority("key: {file: ci.pub}\n    signedReference: digest"), 12, 26, "cannot be"),
         (authority("key: {file: ci.pub}\n    source: signatures"), 12, 17, "no repository"),
         (authority("key: {file: ci.pub}\n    annotations: {build: 1}"), 12, 30, "must be a string"),
@@ -147,6 +145,49 @@ fn a_wrong_policy_is_refused_at_its_place() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn whose_certificates_count_is_written_out_or_refused() {
+    let authority =
+        |fields: &str| with_rule(&format!("images: [a.io/**]\nsignatures:\n  authorities:\n  - name: a\n    {fields}"));
+    let keyless = |identity: &str, rest: &str| authority(&format!("keyless: {{identities: [{identity}]}}{rest}"));
+    let root = "\n    trustRoot: {file: trusted_root.json}";
+    let whole = "{issuer: i, subject: s}";
+    let table = [
+        (keyless(whole, root), None),
+        (keyless("{issuerRegExp: i.*, subjectRegExp: 's|t'}", root), None),
+        (keyless(whole, &format!("{root}\n    transparencyLog: require")), None),
+        (authority(&format!("key: {{file: ci.pub}}{root}\n    transparencyLog: require")), None),
+        (keyless(whole, ""), Some("`trustRoot` is not supported yet")),
+        (authority("key: {file: ci.pub}\n    transparencyLog: require"), Some("`trustRoot` is not supported yet")),
+        (authority(&format!("key: {{file: ci.pub}}{root}")), Some("has no effect")),
+        (authority(&format!("key: {{file: ci.pub}}{root}\n    transparencyLog: ignore")), Some("has no effect")),
+        (keyless(whole, &format!("{root}\n    transparencyLog: ignore")), Some("is not supported yet")),
+        (keyless(whole, &format!("{root}\n    key: {{file: ci.pub}}")), Some("more than one kind of signer")),
+        (keyless(whole, "\n    trustRoot: {file: ci.pub}"), Some("no usable trusted root")),
+        (keyless(whole, "\n    trustRoot: {file: missing.json}"), Some("cannot read the trust root")),
+        (keyless(whole, "\n    trustRoot: {}"), Some("missing field `file`")),
+        (authority(&format!("keyless: {{identities: []}}{root}")), Some("empty list")),
+        (authority(&format!("keyless: {{}}{root}")), Some("missing field `identities`")),
+        (keyless("{issuer: i}", root), Some("missing field `subject` or `subjectRegExp`")),
+        (keyless("{subject: s}", root), Some("missing field `issuer` or `issuerRegExp`")),
+        (keyless("{issuer: i, issuerRegExp: i, subject: s}", root), Some("stands beside `issuer`")),
+        (keyless("{issuer: i, subject: s, subjectRegExp: s}", root), Some("stands beside `subject`")),
+        (keyless("{issuer: '', subject: s}", root), Some("it is empty")),
+        (keyless("{issuer: i, subjectRegExp: ''}", root), Some("it is empty")),
+        (keyless("{issuer: i, subjectRegExp: 'a)|(?:b'}", root), Some("no usable regular expression")),
+        (keyless("{issuer: i, subjectRegexp: s, subject: s}", root), Some("unknown field `subjectRegexp`")),
+        (keyless("{issuer: 1, subject: s}", root), Some("must be a string")),
+    ];
+    for (text, expected) in table {
+        let loaded = load(&[file("p.yaml", &text)], &read);
+        let told: Vec<String> = loaded.err().into_iter().flatten().map(|problem| problem.message).collect();
+        match expected {
+            None => assert!(told.is_empty(), "{text}{told:#?}"),
+            Some(expected) => assert!(told.len() == 1 && told[0].contains(expected), "{text}{expected}\n{told:#?}"),
+        }
+    }
 }
 
 #[test]

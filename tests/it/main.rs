@@ -15,6 +15,7 @@
     reason = "support code of tests: a failure is a panic that names its line"
 )]
 
+mod conformance;
 mod registry;
 mod source;
 mod support;
