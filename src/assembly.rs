@@ -13,8 +13,8 @@ use crate::policy::{self, PolicySet};
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
 use crate::settings::{
-    GateSettings, LimitSettings, MirrorSettings, ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings,
-    TargetSettings,
+    GateSettings, LimitSettings, MirrorSettings, ObjectDrift, ProxySettings, PullSecret, RegistrySettings, Settings,
+    SourceSettings, TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
@@ -225,6 +225,7 @@ pub async fn target(gate: &GateSettings) -> Result<Delivery, Problem> {
                 namespace: gate.namespace.clone(),
                 prune: *prune,
                 force: *force,
+                correct: gate.drift.objects == ObjectDrift::Correct,
                 ..kubernetes::Options::new(&gate.name)
             };
             Ok(Delivery::Kubernetes(Box::new(Kubernetes::connect(options).await?)))

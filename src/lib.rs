@@ -25,6 +25,7 @@ pub mod report;
 pub mod verify;
 
 // Edges: input and output.
+pub mod http;
 pub mod metrics;
 pub mod registry;
 pub mod settings;
@@ -39,5 +40,5 @@ pub mod trust;
 pub mod assembly;
 pub mod cli;
 pub mod daemon;
-pub mod http;
+pub mod demo;
 pub mod pipeline;

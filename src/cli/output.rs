@@ -68,7 +68,7 @@ impl Output {
         write(Stream::Err, format!("{}\n", text::printable(line)).as_bytes());
     }
 
-    fn colour(&self, stream: Stream) -> Colour {
+    pub(super) fn colour(&self, stream: Stream) -> Colour {
         let terminal = match stream {
             Stream::Out => std::io::stdout().is_terminal(),
             Stream::Err => std::io::stderr().is_terminal(),

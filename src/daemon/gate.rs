@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::{self, RegistryPlan};
-use crate::gate::{Decision, Finder};
+use crate::gate::{Answer, Decision, Finder};
 use crate::http::status::{Board, GateStatus};
-use crate::metrics::{GateMetrics, Metrics, Success};
+use crate::metrics::{GateMetrics, Metrics, Step, Success};
 use crate::outcome::Observer;
 use crate::pipeline::judge::{Judge, Judging};
 use crate::pipeline::reading::Reader;
@@ -56,6 +56,8 @@ pub(super) struct Gate {
     pub(super) retry_at: Option<Instant>,
     /// Whether the last failure was one that trying again does not mend.
     pub(super) gave_up: bool,
+    /// Whether the last failure was the target's.
+    pub(super) turned_away: bool,
     /// What failed outside the decision, in the last look that came to something.
     pub(super) failures: Vec<Problem>,
     pub(super) tags_looked_at: Option<Timestamp>,
@@ -106,6 +108,7 @@ impl Gate {
             attempts: 0,
             retry_at: None,
             gave_up: false,
+            turned_away: false,
             failures: Vec::new(),
             tags_looked_at: None,
             status,
@@ -162,7 +165,7 @@ impl Gate {
         let assessed = |decided| Assessed { revision: revision.clone(), decided, good_until };
         let is_new = self.state.applied.as_ref() != Some(revision);
         if !self.policies.broken.is_empty() && is_new {
-            return Ok(assessed(self.unanswered(revision, crate::gate::Answer::Undecided, &self.unavailable())));
+            return Ok(assessed(self.unanswered(revision, Answer::Undecided, &self.unavailable())));
         }
         let snapshot = match self.snapshot(revision).await {
             Ok(snapshot) => snapshot,
@@ -170,7 +173,7 @@ impl Gate {
                 return Err(problems);
             }
             Err(problems) => {
-                return Ok(assessed(self.unanswered(revision, crate::gate::Answer::Refuse, &problems)));
+                return Ok(assessed(self.unanswered(revision, Answer::Refuse, &problems)));
             }
         };
         let pins = self.shared.store.pins(&self.settings.name, &revision.id).map_err(|problem| vec![problem])?;
@@ -195,6 +198,7 @@ impl Gate {
             namespace: self.settings.namespace.as_deref(),
             limits: &limits,
         };
+        let started = Instant::now();
         let reading = {
             let (shared, reader) = (Arc::clone(&self.shared), Arc::clone(&self.reader));
             let (namespace, files) = (self.settings.namespace.clone(), snapshot.files.clone());
@@ -209,6 +213,7 @@ impl Gate {
                 vec![Problem::new(ErrorCode::YamlInvalid, format!("failed to read the manifests: {error}"))]
             })?
         };
+        self.timed(Step::Discover, reading.problems.is_empty(), started);
         let judge = Judge {
             registry: &self.client,
             policies: &self.policies.set,
@@ -224,7 +229,10 @@ impl Gate {
             finder,
             images: self.shared.settings.limits.images,
         };
-        Ok(pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await)
+        let started = Instant::now();
+        let decided = pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await;
+        self.timed(Step::Verify, decided.decision.answer() != Answer::Undecided, started);
+        Ok(decided)
     }
 
     async fn snapshot(&self, revision: &Revision) -> Result<Snapshot, Vec<Problem>> {
@@ -240,7 +248,7 @@ impl Gate {
     }
 
     /// A decision without any image judged.
-    fn unanswered(&self, revision: &Revision, answer: crate::gate::Answer, problems: &[Problem]) -> Decided {
+    fn unanswered(&self, revision: &Revision, answer: Answer, problems: &[Problem]) -> Decided {
         let subject = Subject {
             gate: Some(self.settings.name.clone()),
             mode: Some(self.status.mode),
@@ -249,8 +257,8 @@ impl Gate {
         };
         let Judging { judged, pins, retry_after } = Judging::default();
         let decision = match answer {
-            crate::gate::Answer::Undecided => Decision::Undecided,
-            crate::gate::Answer::Pass | crate::gate::Answer::Refuse => Decision::Refuse(problems.to_vec()),
+            Answer::Undecided => Decision::Undecided,
+            Answer::Pass | Answer::Refuse => Decision::Refuse(problems.to_vec()),
         };
         let report = Report::new(subject, &judged, &[], problems, Some(decision.answer()));
         Decided { decision, report, pins, judged, retry_after }

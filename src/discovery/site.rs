@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::image::reference::{ImageRef, ReferenceError};
-use crate::manifest::Rules;
+use crate::manifest::tree::Rules;
 use crate::reason::Place;
 
 /// A place where an image reference stands.
@@ -101,4 +101,6 @@ pub enum Form {
     Tag,
     /// No digest can be written here.
     Fixed,
+    /// It stands somewhere in the scalar's text, which has no tree.
+    Text,
 }

@@ -1,3 +1,5 @@
+//! What a policy may say, what it may not, and which images it speaks of.
+
 use std::fmt::Write as _;
 
 use super::*;

@@ -66,6 +66,8 @@ pub struct Options {
     pub prune: bool,
     /// Whether fields that another manager owns are taken over.
     pub force: bool,
+    /// Whether what somebody edited in an object that was applied is undone; else it is a conflict.
+    pub correct: bool,
 }
 
 /// A cluster.
@@ -91,6 +93,7 @@ impl Options {
             inventory_namespace: "sealgate".to_owned(),
             prune: false,
             force: false,
+            correct: true,
         }
     }
 }

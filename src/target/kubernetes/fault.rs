@@ -12,7 +12,7 @@ pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// The longest text of a server that is passed on, in characters.
 const MAX_MESSAGE: usize = 1_000;
 /// The most causes of one refusal that are passed on.
-const MAX_CAUSES: usize = 20;
+pub(super) const MAX_CAUSES: usize = 20;
 
 /// Why a request was not fulfilled.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -160,11 +160,12 @@ impl<'a> Run<'a> {
         };
         let path = path(&item.api_version(), resource, item.id.namespace.as_deref());
         let body = item.marked(self.prepared.mark(item));
-        let request = match apply_request(&path, &item.id.name, &body, self.target.write(Write::Real)) {
+        let trial = self.prepared.tried.get(&item.id);
+        let write = if trial.is_some_and(|trial| trial.undo) { Write::Forced } else { self.target.write(Write::Real) };
+        let request = match apply_request(&path, &item.id.name, &body, write) {
             Ok(request) => request,
             Err(fault) => return Written::Failed(fault),
         };
-        let trial = self.prepared.tried.get(&item.id);
         if trial.is_some_and(|trial| trial.take_over)
             && let Err(written) = self.take_over(&path, item).await
         {

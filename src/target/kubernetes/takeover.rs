@@ -4,7 +4,7 @@
 use http::Request;
 use serde_json::{Map, Value, json};
 
-use super::fault::{Cause, Fault};
+use super::fault::{Cause, Fault, MAX_CAUSES};
 use super::writing::FIELD_MANAGER;
 
 /// The manager whose fields are taken over.
@@ -13,7 +13,19 @@ const CLIENT_SIDE: &str = "kubectl-client-side-apply";
 /// Whether a conflict is with nobody else.
 pub(super) fn is_only_theirs(causes: &[Cause]) -> bool {
     let theirs = format!("conflict with \"{CLIENT_SIDE}\"");
-    !causes.is_empty() && causes.iter().all(|cause| cause.message.starts_with(&theirs))
+    are_all_known(causes) && causes.iter().all(|cause| cause.message.starts_with(&theirs))
+}
+
+/// Whether a conflict is with edits alone: not with another that applies the object, nor with a controller that scales it.
+/// A server names the version that an edit was made in, and the part of the object where it is only one.
+pub(super) fn is_with_edits(causes: &[Cause]) -> bool {
+    let edit = |message: &str| message.contains("\" using ") && !message.contains("with subresource");
+    are_all_known(causes) && causes.iter().all(|cause| edit(&cause.message))
+}
+
+/// Whether there are causes, and none was cut off.
+fn are_all_known(causes: &[Cause]) -> bool {
+    (1..MAX_CAUSES).contains(&causes.len())
 }
 
 /// Whether an object has fields to take over.
@@ -104,6 +116,20 @@ mod tests {
         let alone = super::taken(&[theirs]).unwrap();
         assert_eq!(alone, [entry(FIELD_MANAGER, "Apply", &json!({"f:data": {"f:a": {}, "f:b": {}}}))]);
         assert_eq!(super::taken(&[other]), None);
+    }
+
+    #[test]
+    fn only_an_edit_is_undone() {
+        let table = [
+            ("conflict with \"kubectl-edit\" using apps/v1", true),
+            ("conflict with \"argocd\"", false),
+            ("conflict with \"kube-controller-manager\" with subresource \"scale\" using autoscaling/v1", false),
+        ];
+        for (message, expected) in table {
+            let cause = Cause { field: ".spec.replicas".to_owned(), message: message.to_owned() };
+            assert_eq!(is_with_edits(&[cause]), expected, "{message}");
+        }
+        assert!(!is_with_edits(&[]));
     }
 
     #[test]

@@ -241,6 +241,27 @@ async fn a_field_of_another_manager_is_a_conflict_and_force_takes_it() {
 }
 
 #[tokio::test]
+async fn an_edit_is_undone_where_that_is_wished_and_only_in_what_did_not_change() {
+    let Some(world) = World::new("edited").await else { return };
+    let target = world.target().await;
+    let release = world.release("r1", vec![world.namespace(), world.config_map("a", "1")]);
+    let edit = || async {
+        let path = "/api/v1/namespaces/edited/configmaps/a?fieldManager=kubectl-edit";
+        world.send("PATCH", path, "application/merge-patch+json", &json!({"data": {"key": "theirs"}})).await;
+    };
+    target.apply(&release, &always).await.unwrap();
+    edit().await;
+    target.apply(&release, &always).await.unwrap();
+    assert_eq!(world.config("a").await.unwrap()["data"]["key"], "1");
+    edit().await;
+    let changed = world.release("r2", vec![world.namespace(), world.config_map("a", "2")]);
+    assert_eq!(target.dry_run(&changed).await.unwrap_err().retry, Retry::Never);
+    let reporting = world.target_with(|options| options.correct = false).await;
+    assert_eq!(reporting.dry_run(&release).await.unwrap_err().retry, Retry::Never);
+    assert_eq!(world.config("a").await.unwrap()["data"]["key"], "theirs");
+}
+
+#[tokio::test]
 async fn an_object_of_client_side_apply_is_taken_over() {
     let Some(world) = World::new("takeover").await else { return };
     let target = world.target().await;

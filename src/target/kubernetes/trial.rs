@@ -40,6 +40,8 @@ pub(super) struct Trial {
     pub(super) resource_version: Option<String>,
     /// Whether fields of `kubectl apply` are to be taken over first.
     pub(super) take_over: bool,
+    /// Whether what somebody edited is to be undone.
+    pub(super) undo: bool,
 }
 
 impl Kubernetes {
@@ -49,7 +51,9 @@ impl Kubernetes {
         let path = path(&item.api_version(), resource, item.id.namespace.as_deref());
         let body = item.marked(mark);
         let mut answer = self.try_apply(&path, item, &body, self.write(Write::DryRun)).await;
-        if matches!(&answer, Err(fault) if fault.kind == Kind::Conflict && takeover::is_only_theirs(&fault.causes)) {
+        let conflict = answer.as_ref().err().filter(|fault| fault.kind == Kind::Conflict);
+        let undo = conflict.is_some_and(|fault| self.may_undo(old, item, fault));
+        if undo || conflict.is_some_and(|fault| takeover::is_only_theirs(&fault.causes)) {
             // What the take-over will make ours can only be tried by force.
             answer = self.try_apply(&path, item, &body, Write::ForcedDryRun).await;
         }
@@ -68,7 +72,7 @@ impl Kubernetes {
             return Tried::Foreign(foreign);
         }
         if answer.created {
-            return Tried::Accepted(Trial { resource_version: None, take_over: false });
+            return Tried::Accepted(Trial { resource_version: None, take_over: false, undo: false });
         }
         if !old.entries.contains_key(&item.id)
             && let Err(tried) = self.check_owner(&path, item).await
@@ -76,7 +80,7 @@ impl Kubernetes {
             return tried;
         }
         let take_over = takeover::has_fields(&answer.body);
-        Tried::Accepted(Trial { resource_version: resource_version(&answer.body), take_over })
+        Tried::Accepted(Trial { resource_version: resource_version(&answer.body), take_over, undo })
     }
 
     /// Tries an object whose namespace is not there in one that always is, under another name: an error of its own shows
@@ -111,6 +115,12 @@ impl Kubernetes {
             )),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Whether a conflict is over fields that were ours when just this was applied before, and that somebody edited since.
+    fn may_undo(&self, old: &Inventory, item: &Item, fault: &Fault) -> bool {
+        let was_ours = old.entries.get(&item.id).is_some_and(|entry| entry.hash == item.hash);
+        self.options.correct && was_ours && takeover::is_with_edits(&fault.causes)
     }
 
     /// A write as the options want it.

@@ -123,10 +123,13 @@ impl Sigstore {
         params.extended_key_usages = vec![wish.usage.clone()];
         params.not_before = date_time_ymd(2025, 11, 1);
         params.not_after = date_time_ymd(2025, 11, 2);
-        let fulcio = [1, 3, 6, 1, 4, 1, 57264, 1, 8];
         if let Some(issuer) = wish.issuer {
+            // As it stands there, for old readers, and as a UTF8String.
             let text = [&[0x0c, u8::try_from(issuer.len()).unwrap()], issuer.as_bytes()].concat();
-            params.custom_extensions.push(CustomExtension::from_oid_content(&fulcio, text));
+            for (last, content) in [(1, issuer.as_bytes().to_vec()), (8, text)] {
+                let oid = [1, 3, 6, 1, 4, 1, 57264, 1, last];
+                params.custom_extensions.push(CustomExtension::from_oid_content(&oid, content));
+            }
         }
         if wish.certificate_logged {
             let unlogged = params.signed_by(&key, &self.authority).unwrap();

@@ -165,7 +165,7 @@ fn base64(text: &str) -> String {
 }
 
 /// The program of this name.
-fn find(variable: &str, name: &str) -> Result<PathBuf, String> {
+pub(crate) fn find(variable: &str, name: &str) -> Result<PathBuf, String> {
     if let Some(path) = environment(variable) {
         return Ok(path.into());
     }
