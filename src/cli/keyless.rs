@@ -89,3 +89,54 @@ fn root(path: &std::path::Path) -> Result<TrustRoot, Vec<Problem>> {
         vec![problem.in_file(name).with_help("give a sigstore trusted root in JSON, such as trusted_root.json")]
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        keyless: Keyless,
+    }
+
+    /// What becomes of a command line: whether it can be used, or the error's code.
+    fn read(arguments: &[&str]) -> Result<(), ErrorCode> {
+        let line = Line::try_parse_from([&["sealgate"], arguments].concat()).unwrap();
+        assert!(line.keyless.is_asked(), "{arguments:?}");
+        line.keyless.read().map(drop).map_err(|problems| problems[0].code)
+    }
+
+    #[test]
+    fn an_identity_is_asked_for_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let root = file("root.json", sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT);
+        let broken = file("broken.json", "{}");
+        let (id, ids) = (["--certificate-identity", "a"], ["--certificate-identity-regexp", "a.*"]);
+        let (issuer, issuers) = (["--certificate-oidc-issuer", "i"], ["--certificate-oidc-issuer-regexp", "i|j"]);
+        let trust = ["--trusted-root", root.as_str()];
+        let cases: [(Vec<[&str; 2]>, Result<(), ErrorCode>); 11] = [
+            (vec![id, issuer, trust], Ok(())),
+            (vec![ids, issuers, trust], Ok(())),
+            (vec![id, trust], Err(ErrorCode::Usage)),
+            (vec![issuer, trust], Err(ErrorCode::Usage)),
+            (vec![trust], Err(ErrorCode::Usage)),
+            (vec![id, issuer], Err(ErrorCode::Usage)),
+            (vec![id, ids, issuer, trust], Err(ErrorCode::Usage)),
+            (vec![id, issuer, issuers, trust], Err(ErrorCode::Usage)),
+            (vec![["--certificate-identity-regexp", "a)|(b"], issuer, trust], Err(ErrorCode::Usage)),
+            (vec![id, issuer, ["--trusted-root", &broken]], Err(ErrorCode::PolicyInvalid)),
+            (vec![id, issuer, ["--trusted-root", "/nowhere"]], Err(ErrorCode::PolicyInvalid)),
+        ];
+        for (arguments, expected) in cases {
+            assert_eq!(read(&arguments.concat()), expected, "{arguments:?}");
+        }
+    }
+}
