@@ -122,7 +122,7 @@ mod tests {
         let (id, ids) = (["--certificate-identity", "a"], ["--certificate-identity-regexp", "a.*"]);
         let (issuer, issuers) = (["--certificate-oidc-issuer", "i"], ["--certificate-oidc-issuer-regexp", "i|j"]);
         let trust = ["--trusted-root", root.as_str()];
-        let cases: [(Vec<[&str; 2]>, Result<(), ErrorCode>); 11] = [
+        let cases = [
             (vec![id, issuer, trust], Ok(())),
             (vec![ids, issuers, trust], Ok(())),
             (vec![id, trust], Err(ErrorCode::Usage)),

@@ -39,12 +39,12 @@ pub(super) struct Counted {
 /// Holds `reading` against `authority`, check after check.
 pub(super) fn attempt(reading: &Reading, authority: &Authority, about: &About<'_>) -> Attempt {
     let signed = reading.signed.as_ref().map_err(Miss::clone)?;
-    let (signer, name, how) = proven(reading, signed, authority, about.now)?;
+    let (who, name, how) = proven(reading, signed, authority, about.now)?;
     let subjects = about_digest(signed, about)?;
     annotated(&subjects, &authority.annotations)?;
     let note = reference(signed, authority, about)?;
     let message = format!("signed by authority `{}` {how}{note}", authority.name);
-    Ok(Counted { signer, name, message })
+    Ok(Counted { signer: who, name, message })
 }
 
 /// Who of the authority's signed: the signer, its name, and how that is told.

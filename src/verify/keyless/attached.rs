@@ -78,11 +78,10 @@ impl Attached {
 
     /// A bundle that proves what the annotations prove; by the certificate, where there is one.
     pub(in crate::verify) fn bundle(&self, signed: &Signed) -> Result<Bundle, Miss> {
-        let signer = match &self.certificate {
+        let mut material = match &self.certificate {
             Some(pem) => json!({"x509CertificateChain": {"certificates": [{"rawBytes": certificate(pem)?}]}}),
             None => json!({"publicKey": {"hint": ""}}),
         };
-        let mut material = signer;
         let entries = self.bundle.iter().map(|text| entry(text)).collect::<Result<Vec<_>, _>>()?;
         let times = self.timestamp.iter().map(|text| timestamp(text)).collect::<Result<Vec<_>, _>>()?;
         if let Some(material) = material.as_object_mut() {

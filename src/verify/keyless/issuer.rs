@@ -286,7 +286,7 @@ fn signed_part(certificate: &[u8]) -> &[u8] {
 /// The bytes of an element's head, and of what follows it.
 fn length(element: &[u8]) -> (usize, usize) {
     match element[1] {
-        short @ ..0x80 => (2, usize::from(short)),
+        short @ ..=0x7f => (2, usize::from(short)),
         0x81 => (3, usize::from(element[2])),
         _ => (4, usize::from(element[2]) * 256 + usize::from(element[3])),
     }
