@@ -47,12 +47,11 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let bundle = keyless::read(&file(asked.bundle.as_deref().ok_or("no --bundle")?)?).map_err(|miss| miss.message)?;
     let named = asked.artifact.as_deref().ok_or("no artifact")?;
     let bytes;
-    let artifact = match digest(named) {
-        Some(digest) => Artifact::Digest(digest),
-        None => {
-            bytes = file(named)?;
-            Artifact::Bytes(&bytes)
-        }
+    let artifact = if let Some(digest) = digest(named) {
+        Artifact::Digest(digest)
+    } else {
+        bytes = file(named)?;
+        Artifact::Bytes(&bytes)
     };
     match (&asked.key, &asked.identity, &asked.issuer) {
         (Some(key), None, None) => {
