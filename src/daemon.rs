@@ -82,7 +82,7 @@ struct Kept {
 /// Everything that keeps it from starting.
 pub async fn run(invocation: &Invocation) -> Result<Ending, Vec<Problem>> {
     let daemon = Daemon::open(invocation).await?;
-    let mut shutdown = Shutdown::listen().map_err(deaf)?;
+    let mut shutdown = Shutdown::listen().map_err(|error| deaf(&error))?;
     let asked = async move {
         let signal = shutdown.requested().await;
         tracing::info!(signal, "leaving");
@@ -107,9 +107,10 @@ impl Daemon {
         let one = |problem: Problem| vec![problem];
         let settings = settings::load(&invocation.config, &invocation.environment)?;
         let kept = Kept::open(&settings).map_err(one)?;
-        let world = World::build(settings.clone(), invocation, &kept).await?;
+        let mut world = World::build(settings.clone(), invocation, &kept).await?;
+        world.take_over(&kept);
         let (listener, address) = bind(&settings).await.map_err(one)?;
-        let reloads = Reloads::listen().map_err(deaf)?;
+        let reloads = Reloads::listen().map_err(|error| deaf(&error))?;
         let ending = CancellationToken::new();
         let supervisor = Supervisor { invocation: invocation.clone(), settings, kept, reloads, ending };
         Ok(Self { supervisor, world, listener, address })
@@ -153,7 +154,7 @@ impl Daemon {
     }
 }
 
-fn deaf(error: io::Error) -> Vec<Problem> {
+fn deaf(error: &io::Error) -> Vec<Problem> {
     vec![Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}"))]
 }
 
@@ -252,13 +253,18 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let names: BTreeSet<String> = gates.iter().map(|gate| gate.settings.name.clone()).collect();
+        Ok(Self { gates, stop })
+    }
+
+    /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
+    fn take_over(&mut self, kept: &Kept) {
+        let names: BTreeSet<String> = self.gates.iter().map(|gate| gate.settings.name.clone()).collect();
         kept.metrics.keep_gates(&names);
         kept.board.keep(&names);
-        for gate in &gates {
+        for gate in &mut self.gates {
+            gate.recall();
             kept.board.show(gate.status.clone());
         }
-        Ok(Self { gates, stop })
     }
 }
 
@@ -301,7 +307,7 @@ impl Supervisor {
             senders.push(sender.clone());
             tasks.spawn(task::run(gate, sender, receiver));
         }
-        let next = loop {
+        let mut next = loop {
             tokio::select! {
                 () = self.ending.cancelled() => break Next::Leave,
                 Some(dead) = tasks.join_next() => {
@@ -317,6 +323,9 @@ impl Supervisor {
         };
         stop.cancel();
         while tasks.join_next().await.is_some() {}
+        if let Next::Replace(world) = &mut next {
+            world.take_over(&self.kept);
+        }
         next
     }
 

@@ -28,6 +28,7 @@ pub mod verify;
 pub mod http;
 pub mod metrics;
 pub mod registry;
+pub mod render;
 pub mod settings;
 pub mod source;
 pub mod store;

@@ -195,7 +195,11 @@ impl Manifests {
         index.write()?;
         let tree = repository.find_tree(index.write_tree()?)?;
         let author = Signature::now("Sealgate demo", "demo@sealgate.invalid")?;
-        let parent = if repository.is_empty()? { None } else { Some(repository.head()?.peel_to_commit()?) };
+        let parent = match repository.head() {
+            Ok(head) => Some(head.peel_to_commit()?),
+            Err(error) if error.code() == git2::ErrorCode::UnbornBranch => None,
+            Err(error) => return Err(error),
+        };
         let parents: Vec<_> = parent.iter().collect();
         Ok(repository.commit(Some("HEAD"), &author, &author, message, &tree, &parents)?.to_string())
     }

@@ -315,6 +315,7 @@ impl<'d> Search<'d> {
             written,
             image,
             form,
+            origin: None,
         });
     }
 

@@ -33,6 +33,17 @@ pub struct Site {
     pub image: Result<ImageRef, ReferenceError>,
     /// How a digest is written into it.
     pub form: Form,
+    /// Where it is written in the files from which this one was rendered; none where nothing was, or it is not known.
+    pub origin: Option<Origin>,
+}
+
+/// A place in a file that was rendered into another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file's path.
+    pub file: Arc<str>,
+    /// Where the scalar begins.
+    pub place: Place,
 }
 
 /// One step from a node to its child.

@@ -120,7 +120,7 @@ fn a_refused_revision_keeps_its_pins_too() {
 #[test]
 fn a_file_that_cannot_be_read_refuses_the_whole_revision() {
     let fine = pod("a", &good().tagged());
-    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: ENC[x]}\nsops: {mac: x}\n";
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: 'ENC[x]'}\nsops: {mac: x}\n";
     let cases: &[(&str, &str, &str)] = &[
         ("broken.yaml", "a: [\n", "yaml-invalid"),
         ("twice.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nmetadata: {name: b}\n", "yaml-invalid"),

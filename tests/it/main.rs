@@ -29,6 +29,7 @@ mod kubernetes;
 mod pin;
 mod policy;
 mod registry;
+mod render;
 mod settings;
 mod source;
 mod support;
