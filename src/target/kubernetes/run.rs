@@ -12,6 +12,7 @@ use super::plan::{Id, Item};
 use super::prepare::{Before, Prepared};
 use super::trial::resource_version;
 use super::trouble::{self, Trouble};
+use super::version::version;
 use super::window::Window;
 use super::writing::{Write, apply_request};
 use super::{Kubernetes, images, ledger_trouble, takeover};
@@ -176,13 +177,14 @@ impl<'a> Run<'a> {
         }
         match self.target.connection.send(request).await {
             Ok(answer) => {
-                let version = resource_version(&answer.body);
+                let resource_version = resource_version(&answer.body);
                 let before = trial.and_then(|trial| trial.resource_version.as_ref());
                 let action = match answer.created {
                     true => Action::Created,
-                    false if version.is_some() && version.as_ref() == before => Action::Unchanged,
+                    false if resource_version.is_some() && resource_version.as_ref() == before => Action::Unchanged,
                     false => Action::Configured,
                 };
+                let version = version(&item.id.group, &answer.body);
                 Written::Done(action, images::foreign(&answer.body, &item.images), version)
             }
             Err(fault) => Written::Failed(fault),
