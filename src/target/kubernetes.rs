@@ -71,6 +71,8 @@ pub struct Options {
     pub force: bool,
     /// Whether what somebody edited in an object that was applied is undone; else it is a conflict.
     pub correct: bool,
+    /// Whether what was applied is watched, to see at once what somebody changes.
+    pub watch: bool,
 }
 
 /// A cluster.
@@ -100,6 +102,7 @@ impl Options {
             prune: false,
             force: false,
             correct: true,
+            watch: true,
         }
     }
 }

@@ -35,9 +35,9 @@ enum State {
 
 /// A release whose objects have their places.
 pub(super) struct Known {
-    content: Digest,
-    items: Vec<Item>,
-    kinds: Kinds,
+    pub(super) content: Digest,
+    pub(super) items: Vec<Item>,
+    pub(super) kinds: Kinds,
 }
 
 impl Kubernetes {
@@ -52,10 +52,18 @@ impl Kubernetes {
         }
         let kinds = self.kinds_of(&items).await?;
         let items = self.place(items, &kinds)?;
-        self.watches.keep(&items, &kinds);
-        let known = Arc::new(Known { content, items, kinds });
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
+        let known = self.follow(Known { content, items, kinds });
         self.compare_all(&known, release.revision().id.as_str()).await
+    }
+
+    /// Watches these objects from now on, where drift matters at all.
+    pub(super) fn follow(&self, known: Known) -> Arc<Known> {
+        let known = Arc::new(known);
+        if self.options.watch {
+            self.watches.keep(&known.items, &known.kinds);
+            *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
+        }
+        known
     }
 
     async fn compare_all(&self, known: &Known, revision: &str) -> Result<Vec<String>, TargetError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::drift::Known;
 use super::fault::{Fault, Kind};
 use super::inventory::{Entry, Inventory, State};
 use super::kinds::{get_metadata, path};
@@ -55,7 +56,11 @@ impl<'a> Run<'a> {
     /// Applies.
     pub(super) async fn apply(mut self) -> Result<Vec<Outcome>, TargetError> {
         match self.stages().await {
-            Ok(()) if self.trouble.is_none() => Ok(self.outcomes),
+            Ok(()) if self.trouble.is_none() => {
+                let Prepared { content, items, kinds, .. } = self.prepared;
+                self.target.follow(Known { content, items, kinds });
+                Ok(self.outcomes)
+            }
             Ok(()) | Err(Stop) => Err(self.trouble.into_error(self.outcomes)),
         }
     }

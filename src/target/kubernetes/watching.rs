@@ -11,8 +11,7 @@ use futures::{StreamExt as _, pin_mut};
 use kube::Api;
 use kube::api::PartialObjectMeta;
 use kube::core::{ApiResource, DynamicObject, GroupVersion};
-use kube::runtime::watcher::{Config, Event};
-use kube::runtime::metadata_watcher;
+use kube::runtime::watcher::{self, Config, Event};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -31,6 +30,9 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// The versions at which objects were found to be as they should be.
 pub(super) type Settled = Arc<Mutex<BTreeMap<Id, String>>>;
+
+/// An object's metadata.
+type Metadata = PartialObjectMeta<DynamicObject>;
 
 /// What is watched: the objects of a kind in a namespace, or in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +79,7 @@ impl Field {
         })
     }
 
-    fn api(&self, client: kube::Client) -> Api<DynamicObject> {
+    fn api(&self, client: kube::Client) -> Api<Metadata> {
         let resource = ApiResource {
             group: self.group.clone(),
             version: self.version.clone(),
@@ -179,7 +181,7 @@ impl Watch {
     /// Lists and follows until it fails; says why, and whether it was in step before.
     async fn follow(&self) -> (String, bool) {
         let config = Config::default().labels(&self.selector);
-        let events = metadata_watcher(self.field.api(self.client.clone()), config);
+        let events = watcher::watcher(self.field.api(self.client.clone()), config);
         pin_mut!(events);
         let mut listed = BTreeMap::new();
         let mut in_step = false;
@@ -199,7 +201,7 @@ impl Watch {
         ("the watch ended".to_owned(), in_step)
     }
 
-    fn read(&self, object: &PartialObjectMeta<DynamicObject>) -> Option<(String, String)> {
+    fn read(&self, object: &Metadata) -> Option<(String, String)> {
         // The metadata that was just read can be written.
         let metadata = serde_json::to_value(&object.metadata).ok()?;
         let version = version(&self.field.group, &json!({ "metadata": metadata }))?;
@@ -218,7 +220,7 @@ impl Watch {
         }
     }
 
-    fn applied(&self, object: &PartialObjectMeta<DynamicObject>) {
+    fn applied(&self, object: &Metadata) {
         let Some((name, version)) = self.read(object) else { return self.deleted(object) };
         let is_settled = lock(&self.settled).get(&self.field.id(&name)) == Some(&version);
         if let Some(versions) = lock(&self.seen).as_mut() {
@@ -229,7 +231,7 @@ impl Watch {
         }
     }
 
-    fn deleted(&self, object: &PartialObjectMeta<DynamicObject>) {
+    fn deleted(&self, object: &Metadata) {
         if let (Some(versions), Some(name)) = (lock(&self.seen).as_mut(), &object.metadata.name) {
             versions.remove(name);
         }
