@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod images;
+mod keyless;
 mod output;
 mod pin;
 mod policy;

@@ -65,6 +65,9 @@ impl Gate {
         if !policies_changed && triggers.iter().all(|trigger| *trigger == Trigger::PolicyChanged) {
             return Ok(Looked::AsBefore);
         }
+        if !policies_changed && triggers.iter().all(|trigger| *trigger == Trigger::TargetChanged) {
+            return if self.waits() { Ok(Looked::AsBefore) } else { self.keep_true().await };
+        }
         let stop = self.stop.clone();
         let head = stop.run_until_cancelled(self.observe()).await.ok_or(Failure::Stopped)??;
         self.status.ready = true;
