@@ -66,6 +66,8 @@ pub struct Once {
 /// Everything that gates need, and the gates themselves.
 struct World {
     gates: Vec<Gate>,
+    /// The registries that metrics call by their name.
+    registries: BTreeSet<String>,
     stop: CancellationToken,
 }
 
@@ -234,7 +236,7 @@ impl World {
             }
         };
         let policies: Vec<_> = loaded.iter().map(|(_, policies)| policies).collect();
-        kept.metrics.name_registries(assembly::registry_names(&settings, &policies));
+        let registries = assembly::registry_names(&settings, &policies);
         let shared = Arc::new(Shared {
             settings,
             plan,
@@ -253,13 +255,14 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { gates, stop })
+        Ok(Self { gates, registries, stop })
     }
 
     /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
     fn take_over(&mut self, kept: &Kept) {
         let names: BTreeSet<String> = self.gates.iter().map(|gate| gate.settings.name.clone()).collect();
         kept.metrics.keep_gates(&names);
+        kept.metrics.name_registries(std::mem::take(&mut self.registries));
         kept.board.keep(&names);
         for gate in &mut self.gates {
             gate.recall();
@@ -299,7 +302,7 @@ impl Supervisor {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
         let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
-        let World { gates, stop } = world;
+        let World { gates, registries: _, stop } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
         for gate in gates {
