@@ -34,6 +34,8 @@ impl World {
     async fn target_with(&self, change: impl FnOnce(&mut Options)) -> Kubernetes {
         let mut options = Options::new(self.name);
         options.cluster = Cluster { kubeconfig: Some(self.server.admin()), context: None };
+        // A watch is a moment behind: what is asked for at once must be asked of the cluster.
+        options.watch = false;
         change(&mut options);
         Kubernetes::connect(options).await.unwrap()
     }

@@ -106,7 +106,7 @@ async fn the_rights_that_are_shipped_suffice_and_go_no_further() {
 #[tokio::test]
 async fn a_watch_tells_of_a_change_and_spares_what_did_not_change() {
     let Some(world) = World::new("watched").await else { return };
-    let target = world.target().await;
+    let target = world.target_with(|options| options.watch = true).await;
     let objects = vec![world.namespace(), world.config_map("a", "1"), world.deployment("web", "app@1")];
     let release = world.release("r1", objects);
     target.apply(&release, &always).await.unwrap();
