@@ -1,7 +1,9 @@
 //! The command line: what can be typed, and who does it. Human output goes to stdout, logs and progress to stderr.
 
 mod check;
+mod demo;
 mod images;
+mod keyless;
 mod output;
 mod pin;
 mod policy;
@@ -61,6 +63,8 @@ enum Command {
     /// Works on policies
     #[command(subcommand)]
     Policy(policy::Command),
+    /// A small local world, and the daemon on it: no cluster, no network
+    Demo(demo::Args),
     /// Prints a completion script for a shell
     Completions {
         /// The shell
@@ -151,22 +155,26 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         None if std::io::stderr().is_terminal() => telemetry::Format::Text,
         Some(LogFormat::Json) | None => telemetry::Format::Json,
     };
-    // The tools speak through their report; a daemon speaks through its log.
-    let quiet = if matches!(cli.command, Command::Run(_)) { "info" } else { "error" };
-    if let Err(problem) = telemetry::start(format, cli.log_level.as_deref().unwrap_or(quiet)) {
+    // The tools speak through their report; a daemon speaks through its log, which the demo keeps in its folder.
+    let quiet = if matches!(cli.command, Command::Run(_) | Command::Demo(_)) { "info" } else { "error" };
+    let logging = demo::Logging { format, directives: cli.log_level.as_deref().unwrap_or(quiet) };
+    if !matches!(cli.command, Command::Demo(_))
+        && let Err(problem) = telemetry::start(logging.format, logging.directives)
+    {
         return output.problems(&[problem]);
     }
     match &cli.command {
         Command::Run(args) => run::run(args, environment, &output),
         Command::Check(args) => check::run(args, environment, &output),
         Command::Pin(args) => pin::run(args, environment, &output),
-        Command::Images(args) => images::run(args, &output),
+        Command::Images(args) => images::run(args),
         Command::Verify(args) => verify::run(args, environment, &output),
+        Command::Demo(args) => demo::run(args, &logging, &output),
         Command::Policy(command) => policy::run(command, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "sealgate", &mut script);
-            output.raw(&script)
+            output::raw(&script)
         }
     }
 }

@@ -1,16 +1,22 @@
 //! When to run: one task for each gate, which owns that gate's state; reload, shutdown, and who hears of it.
 
 mod backoff;
+mod deliver;
 mod gate;
 mod look;
 mod task;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -22,9 +28,9 @@ use crate::registry::default_credential_files;
 use crate::report::Report;
 use crate::settings::{self, Settings};
 use crate::store::Store;
-use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places, watch};
+use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places};
 
-use crate::http::status::{Board, GateStatus};
+use crate::http::status::{Board, GateStatus, Statuses};
 use gate::{Gate, Shared};
 
 /// How long a write in flight may take to end after SIGTERM.
@@ -75,39 +81,81 @@ struct Kept {
 /// # Errors
 /// Everything that keeps it from starting.
 pub async fn run(invocation: &Invocation) -> Result<Ending, Vec<Problem>> {
-    let one = |problem: Problem| vec![problem];
-    let settings = settings::load(&invocation.config, &invocation.environment)?;
-    let kept = Kept::open(&settings).map_err(one)?;
-    let world = World::build(settings.clone(), invocation, &kept).await?;
-    let listener = bind(&settings).await.map_err(one)?;
-    let signals = |error: std::io::Error| {
-        one(Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}")))
+    let daemon = Daemon::open(invocation).await?;
+    let mut shutdown = Shutdown::listen().map_err(|error| deaf(&error))?;
+    let asked = async move {
+        let signal = shutdown.requested().await;
+        tracing::info!(signal, "leaving");
     };
-    let mut shutdown = Shutdown::listen().map_err(signals)?;
-    let reloads = Reloads::listen().map_err(signals)?;
+    Ok(daemon.run_until(asked).await)
+}
 
-    let ending = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    let metrics = Arc::clone(&kept.metrics);
-    let scrape: http::Scrape = Arc::new(move || metrics.text().map_err(|error| error.to_string()));
-    let page = http::serve(listener, scrape, kept.board.follow(), ending.clone().cancelled_owned());
-    tasks.spawn(async move {
-        page.await;
-        "http"
-    });
-    let supervisor = Supervisor { invocation: invocation.clone(), settings, kept, reloads, ending: ending.clone() };
-    tasks.spawn(async move {
-        supervisor.supervise(world).await;
-        "supervisor"
-    });
-    tokio::select! {
-        signal = shutdown.requested() => {
-            tracing::info!(signal, "leaving");
-            ending.cancel();
-            Ok(farewell(&mut tasks).await)
-        }
-        Some(dead) = tasks.join_next() => Ok(died(dead)),
+/// A daemon that is ready to run: everything is loaded, and its port is open.
+pub struct Daemon {
+    supervisor: Supervisor,
+    world: World,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    /// Loads everything and opens the port.
+    ///
+    /// # Errors
+    /// Everything that keeps it from starting.
+    pub async fn open(invocation: &Invocation) -> Result<Self, Vec<Problem>> {
+        let one = |problem: Problem| vec![problem];
+        let settings = settings::load(&invocation.config, &invocation.environment)?;
+        let kept = Kept::open(&settings).map_err(one)?;
+        let mut world = World::build(settings.clone(), invocation, &kept).await?;
+        world.take_over(&kept);
+        let (listener, address) = bind(&settings).await.map_err(one)?;
+        let reloads = Reloads::listen().map_err(|error| deaf(&error))?;
+        let ending = CancellationToken::new();
+        let supervisor = Supervisor { invocation: invocation.clone(), settings, kept, reloads, ending };
+        Ok(Self { supervisor, world, listener, address })
     }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Follows where its gates stand.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Statuses> {
+        self.supervisor.kept.board.follow()
+    }
+
+    /// Runs until `asked` resolves, or a task dies.
+    pub async fn run_until(self, asked: impl Future<Output = ()>) -> Ending {
+        let Self { supervisor, world, listener, address: _ } = self;
+        let ending = supervisor.ending.clone();
+        let mut tasks = JoinSet::new();
+        let metrics = Arc::clone(&supervisor.kept.metrics);
+        let scrape: http::Scrape = Arc::new(move || metrics.text().map_err(|error| error.to_string()));
+        let page = http::serve(listener, scrape, supervisor.kept.board.follow(), ending.clone().cancelled_owned());
+        tasks.spawn(async move {
+            page.await;
+            "http"
+        });
+        tasks.spawn(async move {
+            supervisor.supervise(world).await;
+            "supervisor"
+        });
+        tokio::select! {
+            () = asked => {
+                ending.cancel();
+                farewell(&mut tasks).await
+            }
+            Some(dead) = tasks.join_next() => died(dead),
+        }
+    }
+}
+
+fn deaf(error: &io::Error) -> Vec<Problem> {
+    vec![Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}"))]
 }
 
 /// Waits for the tasks to end, but not for ever.
@@ -146,15 +194,15 @@ pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     Ok(futures::future::join_all(looks).await)
 }
 
-async fn bind(settings: &Settings) -> Result<TcpListener, Problem> {
-    let failed = |error: std::io::Error| {
+async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Problem> {
+    let failed = |error: io::Error| {
         Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen on {}: {error}", settings.listen))
             .with_help("set `listen` to an address of this machine and a free port")
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(address = %address, "listening");
-    Ok(listener)
+    Ok((listener, address))
 }
 
 impl Kept {
@@ -205,13 +253,18 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let names: BTreeSet<String> = gates.iter().map(|gate| gate.settings.name.clone()).collect();
+        Ok(Self { gates, stop })
+    }
+
+    /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
+    fn take_over(&mut self, kept: &Kept) {
+        let names: BTreeSet<String> = self.gates.iter().map(|gate| gate.settings.name.clone()).collect();
         kept.metrics.keep_gates(&names);
         kept.board.keep(&names);
-        for gate in &gates {
+        for gate in &mut self.gates {
+            gate.recall();
             kept.board.show(gate.status.clone());
         }
-        Ok(Self { gates, stop })
     }
 }
 
@@ -245,7 +298,7 @@ impl Supervisor {
     async fn tend(&mut self, world: World) -> Next {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
-        let _watch = watch(&file_places(&config), Trigger::ConfigChanged, &sender);
+        let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
         let World { gates, stop } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
@@ -254,7 +307,7 @@ impl Supervisor {
             senders.push(sender.clone());
             tasks.spawn(task::run(gate, sender, receiver));
         }
-        let next = loop {
+        let mut next = loop {
             tokio::select! {
                 () = self.ending.cancelled() => break Next::Leave,
                 Some(dead) = tasks.join_next() => {
@@ -270,6 +323,9 @@ impl Supervisor {
         };
         stop.cancel();
         while tasks.join_next().await.is_some() {}
+        if let Next::Replace(world) = &mut next {
+            world.take_over(&self.kept);
+        }
         next
     }
 

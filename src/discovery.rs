@@ -14,6 +14,8 @@ pub mod site;
 mod split;
 #[cfg(test)]
 mod tests;
+mod text;
 
+pub use catalogue::is_known;
 pub use rules::{FieldRule, Rules, Unclassified, settling_line};
 pub use search::discover;

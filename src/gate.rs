@@ -114,7 +114,7 @@ pub fn unpinnable(sites: &[Site]) -> Option<Finding> {
         !has_digest
             && match site.action {
                 Action::Verify => !said_by_user,
-                Action::Pin => site.form == Form::Fixed,
+                Action::Pin => matches!(site.form, Form::Fixed | Form::Text),
                 Action::Ignore | Action::Unclassified => false,
             }
     })?;
@@ -204,7 +204,7 @@ fn pinned_text(site: &Site, image: &ImageRef, digest: &Digest) -> Option<String>
             Some(tag) => format!("{}@{digest}", tag.as_str()),
             None => format!("@{digest}"),
         }),
-        Form::Fixed => None,
+        Form::Fixed | Form::Text => None,
     }
 }
 
@@ -214,14 +214,15 @@ fn pin_file(
     verified: &Verified<'_>,
 ) -> Result<(ReleaseFile, Vec<ReleaseObject>), Vec<Problem>> {
     let edits = verified.edits(&read.file.path);
-    let pinned = if edits.is_empty() {
-        Pinned { bytes: read.file.bytes.clone(), documents: read.documents.to_vec() }
-    } else {
-        manifest::pin(&read.file, &read.documents, &edits, case.finding.limits).map_err(|problem| vec![problem])?
-    };
-    let objects = objects_of(case, &pinned, verified)?;
-    let path = relative(&read.file.path, case.root);
-    Ok((ReleaseFile { path: path.into(), bytes: pinned.bytes }, objects))
+    let path: Arc<str> = relative(&read.file.path, case.root).into();
+    if edits.is_empty() {
+        let objects = objects_of(case, &read.documents, verified)?;
+        return Ok((ReleaseFile { path, bytes: read.file.bytes.clone() }, objects));
+    }
+    let Pinned { bytes, documents } =
+        manifest::pin(&read.file, &read.documents, &edits, case.finding.limits).map_err(|problem| vec![problem])?;
+    let objects = objects_of(case, &documents, verified)?;
+    Ok((ReleaseFile { path, bytes }, objects))
 }
 
 /// The path below the gate's folder.
@@ -234,9 +235,13 @@ fn relative<'a>(path: &'a str, root: &str) -> &'a str {
 }
 
 /// The objects of a pinned file. Looks for images once more, in what will be applied, and refuses what was not verified.
-fn objects_of(case: &Case<'_>, pinned: &Pinned, verified: &Verified<'_>) -> Result<Vec<ReleaseObject>, Vec<Problem>> {
+fn objects_of(
+    case: &Case<'_>,
+    documents: &[Document],
+    verified: &Verified<'_>,
+) -> Result<Vec<ReleaseObject>, Vec<Problem>> {
     let mut objects = Vec::new();
-    for document in &pinned.documents {
+    for document in documents {
         let sites = discovery::discover(document, case.finding.namespace, case.finding.rules)?;
         if let Some(site) = sites.iter().find(|site| must_be_verified(site) && !verified.covers(site)) {
             return Err(vec![not_covered(site)]);

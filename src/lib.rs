@@ -25,8 +25,10 @@ pub mod report;
 pub mod verify;
 
 // Edges: input and output.
+pub mod http;
 pub mod metrics;
 pub mod registry;
+pub mod render;
 pub mod settings;
 pub mod source;
 pub mod store;
@@ -39,5 +41,5 @@ pub mod trust;
 pub mod assembly;
 pub mod cli;
 pub mod daemon;
-pub mod http;
+pub mod demo;
 pub mod pipeline;

@@ -3,6 +3,7 @@
 //! One reader for everything: what is verified here is the tree that is applied, and the pinned text is a rendering that
 //! must read as that tree again. Nothing here decides which field names an image, and nothing is dropped in silence.
 
+mod borders;
 mod build;
 mod entries;
 mod json;
@@ -17,7 +18,7 @@ pub mod tree;
 mod typing;
 
 pub use objects::{Manifest, objects, unsupported};
-pub use parse::{Limits, Rules, read, read_text};
+pub use parse::{Limits, read, read_text};
 pub use pin::{Edit, Pinned, pin};
 pub use survey::survey;
-pub use tree::{Document, Node};
+pub use tree::{Document, Node, Rules};

@@ -1,7 +1,11 @@
 //! What happened to a revision, as data. Metrics, HTTP, the closing log event and the command line are functions of it.
 
+pub mod github;
 pub mod json;
+pub mod junit;
+pub mod sarif;
 pub mod text;
+mod told;
 
 use serde::Serialize;
 
@@ -274,11 +278,15 @@ impl From<&verdict::Candidate> for Candidate {
 
 impl From<&Site> for SiteEntry {
     fn from(site: &Site) -> Self {
+        let (file, place) = match &site.origin {
+            Some(origin) => (&origin.file, origin.place),
+            None => (&site.file, site.place),
+        };
         Self {
-            file: site.file.to_string(),
+            file: file.to_string(),
             document: site.document,
-            line: site.place.line,
-            column: site.place.column,
+            line: place.line,
+            column: place.column,
             path: site.path.clone(),
             action: site.action,
             object: site.object.as_ref().clone(),

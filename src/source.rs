@@ -46,8 +46,12 @@ impl Default for Limits {
     }
 }
 
-/// Whether a file of this name is read where a folder is given: YAML and JSON, in any case of letters.
+/// Whether a file of this name is read where a folder is given: YAML and JSON, in any case of letters, and kustomize's
+/// own name without an extension.
 fn is_manifest_name(name: &str) -> bool {
+    if name == "Kustomization" {
+        return true;
+    }
     name.rsplit_once('.')
         .is_some_and(|(_, extension)| ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }

@@ -5,7 +5,9 @@
 //! is asked for.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn};
@@ -47,9 +49,20 @@ pub enum Format {
 /// # Errors
 /// `usage` when the directives are none, or logging was started already.
 pub fn start(format: Format, directives: &str) -> Result<(), Problem> {
-    subscriber(format, directives, io::stderr)?
-        .try_init()
-        .map_err(|error| Problem::new(ErrorCode::Usage, format!("failed to start logging: {error}")))
+    init(subscriber(format, directives, io::stderr)?)
+}
+
+/// Starts logging to a file, for the whole process, once.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_in(file: File, format: Format, directives: &str) -> Result<(), Problem> {
+    init(subscriber(format, directives, Arc::new(file))?)
+}
+
+fn init(subscriber: impl Subscriber + Send + Sync) -> Result<(), Problem> {
+    let failed = |error| Problem::new(ErrorCode::Usage, format!("failed to start logging: {error}"));
+    subscriber.try_init().map_err(failed)
 }
 
 /// A subscriber that writes to `writer`.
@@ -134,7 +147,7 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 

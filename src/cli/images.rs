@@ -13,13 +13,14 @@ use crate::manifest;
 use crate::outcome::Unobserved;
 use crate::pipeline::reading::Reader;
 use crate::reason::Problem;
+use crate::render;
 use crate::report::text::printable;
 use crate::report::{Error, SiteEntry};
 use crate::settings;
 use crate::source::{self, directory};
 
 use super::Exit;
-use super::output::Output;
+use super::output;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -65,7 +66,7 @@ struct Listed {
     help: Option<String>,
 }
 
-pub(super) fn run(args: &Args, output: &Output) -> Exit {
+pub(super) fn run(args: &Args) -> Exit {
     let inventory = match list(args) {
         Ok(inventory) => inventory,
         Err(problems) => inventory(&[], &problems),
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Exit {
         // Strings and numbers only: it cannot fail, and an empty answer would be none.
         Form::Json => serde_json::to_string_pretty(&inventory).unwrap_or_else(|_| "null".to_owned()) + "\n",
     };
-    output.raw(text.as_bytes()).worst(exit)
+    output::raw(text.as_bytes()).worst(exit)
 }
 
 fn list(args: &Args) -> Result<Inventory, Vec<Problem>> {
@@ -88,8 +89,11 @@ fn list(args: &Args) -> Result<Inventory, Vec<Problem>> {
         directory::search(&args.paths, &args.exclude, &mut std::io::stdin().lock(), &source::Limits::default())?;
     let limits = manifest::Limits::default();
     let finder = Finder { rules: &rules, namespace: args.namespace.as_deref(), limits: &limits };
-    let reading = Reader::default().read(&found.files, &finder, &Unobserved);
-    let problems: Vec<Problem> = found.problems.into_iter().chain(reading.problems).collect();
+    let rendered = render::render(found.files);
+    let mut reading = Reader::default().read(&rendered.files, &finder, &Unobserved);
+    render::trace(&mut reading.sites, &rendered.sources);
+    let problems = found.problems.into_iter().chain(rendered.problems).chain(reading.problems);
+    let problems: Vec<Problem> = problems.collect();
     Ok(inventory(&reading.sites, &problems))
 }
 

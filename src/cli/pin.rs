@@ -1,5 +1,6 @@
 //! `sealgate pin`: the manifests with every image pinned to the digest that was verified.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -7,11 +8,12 @@ use similar::TextDiff;
 
 use crate::gate::release::{ApprovedRelease, ReleaseFile};
 use crate::gate::{self, Decision};
+use crate::pipeline::Decided;
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::{File, Snapshot};
 use crate::source::directory::STDIN;
 
-use super::output::{Output, Stream};
+use super::output::{self, Output, Stream};
 use super::setup::{Common, usage};
 use super::{Environment, Exit, check, problem_report};
 
@@ -46,7 +48,11 @@ pub(super) fn run(args: &Args, environment: &Environment, output: &Output) -> Ex
         Ok(decided) => decided,
         Err(problems) => return output.report(&problem_report(&problems), form, stream),
     };
-    let (snapshot, decided) = decided;
+    let check::Outcome { snapshot, decided, sources } = decided;
+    if (args.write || args.diff) && !sources.is_empty() {
+        let problems: Vec<Problem> = sources.keys().map(|file| rendered(file, &decided)).collect();
+        return output.report(&problem_report(&problems), form, stream);
+    }
     let Decision::Pass(release) = &decided.decision else { return output.report(&decided.report, form, stream) };
     let changes = changes(&snapshot, release);
     if args.write {
@@ -60,7 +66,7 @@ pub(super) fn run(args: &Args, environment: &Environment, output: &Output) -> Ex
         return reported.worst(if changes.is_empty() { Exit::Ok } else { Exit::Changes });
     }
     let text = if args.diff { diff(&changes) } else { gate::joined(release).to_vec() };
-    output.raw(&text).worst(reported)
+    output::raw(&text).worst(reported)
 }
 
 fn refuse_stdin(args: &Args) -> Result<(), Vec<Problem>> {
@@ -71,6 +77,25 @@ fn refuse_stdin(args: &Args) -> Result<(), Vec<Problem>> {
 fn changes<'a>(snapshot: &'a Snapshot, release: &'a ApprovedRelease) -> Vec<Change<'a>> {
     let pairs = snapshot.files.iter().zip(release.files());
     pairs.filter(|(old, new)| old.bytes != new.bytes).map(|(old, new)| Change { old, new }).collect()
+}
+
+/// What is rendered stands in no file that could be changed; says what to write by hand.
+fn rendered(file: &str, decided: &Decided) -> Problem {
+    let mut entries = BTreeSet::new();
+    for judged in decided.judged.iter().filter(|judged| judged.sites.iter().any(|site| site.file.as_ref() == file)) {
+        if let (Some(image), Some(resolved)) = (&judged.image, &judged.resolved) {
+            let tag = image.tag().map(|tag| format!(", newTag: \"{tag}\"")).unwrap_or_default();
+            let name = judged.reference.split('@').next().unwrap_or_default();
+            let name = image.tag().and_then(|tag| name.strip_suffix(&format!(":{tag}"))).unwrap_or(name);
+            entries.insert(format!("{{name: {name}{tag}, digest: {}}}", resolved.digest));
+        }
+    }
+    let folder = file.rsplit_once('/').map_or(".", |(folder, _)| folder);
+    let message = format!("the folder `{folder}` is built with kustomize, whose files are not rewritten");
+    let entries = entries.into_iter().collect::<Vec<_>>().join(", ");
+    Problem::new(ErrorCode::UnsupportedFile, message).in_file(file).with_help(format!(
+        "write into its kustomization: `images: [{entries}]`; or print what is rendered and pinned, without --write"
+    ))
 }
 
 /// A unified diff that `git apply` takes. Pinning changes scalars of files that were read as UTF-8.

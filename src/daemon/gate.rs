@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::{self, RegistryPlan};
-use crate::gate::{Decision, Finder};
+use crate::gate::{Answer, Decision, Finder};
 use crate::http::status::{Board, GateStatus};
-use crate::metrics::{GateMetrics, Metrics, Success};
+use crate::metrics::{GateMetrics, Metrics, Step, Success};
 use crate::outcome::Observer;
 use crate::pipeline::judge::{Judge, Judging};
 use crate::pipeline::reading::Reader;
@@ -17,9 +17,10 @@ use crate::pipeline::{self, Decided, Scope};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::Client;
+use crate::render::{self, Rendered};
 use crate::report::{Report, Subject};
 use crate::settings::{GateSettings, Mode, Settings};
-use crate::snapshot::{Revision, Snapshot};
+use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Store};
 use crate::target::Delivery;
@@ -32,6 +33,9 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
 }
+
+/// By the path of a rendered file, what it was rendered from.
+type Sources = std::collections::BTreeMap<Arc<str>, Vec<File>>;
 
 /// The policies in force, and what is wrong with the files now.
 pub(super) struct Policies {
@@ -117,6 +121,15 @@ impl Gate {
         })
     }
 
+    /// Reads again where the gate stands: one of the same name may have worked since this one was made.
+    pub(super) fn recall(&mut self) {
+        match self.shared.store.gate_state(&self.settings.name) {
+            Ok(Some(state)) => self.state = state,
+            Ok(None) => {}
+            Err(problem) => tracing::warn!(gate = self.settings.name, error = %problem, "state cannot be read again"),
+        }
+    }
+
     /// Loads the policies again; says whether other ones are in force now. Broken files leave those in force.
     pub(super) async fn reload_policies(&mut self) -> bool {
         let paths = self.settings.policies.clone();
@@ -165,20 +178,20 @@ impl Gate {
         let assessed = |decided| Assessed { revision: revision.clone(), decided, good_until };
         let is_new = self.state.applied.as_ref() != Some(revision);
         if !self.policies.broken.is_empty() && is_new {
-            return Ok(assessed(self.unanswered(revision, crate::gate::Answer::Undecided, &self.unavailable())));
+            return Ok(assessed(self.unanswered(revision, Answer::Undecided, &self.unavailable())));
         }
-        let snapshot = match self.snapshot(revision).await {
+        let (snapshot, sources) = match self.snapshot(revision).await {
             Ok(snapshot) => snapshot,
             Err(problems) if problems.iter().any(|problem| problem.code == ErrorCode::SourceUnavailable) => {
                 return Err(problems);
             }
             Err(problems) => {
-                return Ok(assessed(self.unanswered(revision, crate::gate::Answer::Refuse, &problems)));
+                return Ok(assessed(self.unanswered(revision, Answer::Refuse, &problems)));
             }
         };
         let pins = self.shared.store.pins(&self.settings.name, &revision.id).map_err(|problem| vec![problem])?;
         let pins = pins.unwrap_or_default();
-        let decided = self.decide(snapshot, &pins, now).await?;
+        let decided = self.decide(snapshot, sources, &pins, now).await?;
         if decided.pins != pins {
             let kept = self.shared.store.keep_pins(&self.settings.name, &revision.id, &decided.pins);
             kept.map_err(|problem| vec![problem])?;
@@ -189,6 +202,7 @@ impl Gate {
     async fn decide(
         &self,
         snapshot: Snapshot,
+        sources: Sources,
         pins: &pipeline::judge::Pins,
         now: Timestamp,
     ) -> Result<Decided, Vec<Problem>> {
@@ -198,6 +212,7 @@ impl Gate {
             namespace: self.settings.namespace.as_deref(),
             limits: &limits,
         };
+        let started = Instant::now();
         let reading = {
             let (shared, reader) = (Arc::clone(&self.shared), Arc::clone(&self.reader));
             let (namespace, files) = (self.settings.namespace.clone(), snapshot.files.clone());
@@ -206,12 +221,15 @@ impl Gate {
                 let rules = &shared.settings.discovery;
                 let finder = Finder { rules, namespace: namespace.as_deref(), limits: &limits };
                 let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-                reader.read(&files, &finder, shared.metrics.as_ref())
+                let mut reading = reader.read(&files, &finder, shared.metrics.as_ref());
+                render::trace(&mut reading.sites, &sources);
+                reading
             };
             tokio::task::spawn_blocking(read).await.map_err(|error| {
                 vec![Problem::new(ErrorCode::YamlInvalid, format!("failed to read the manifests: {error}"))]
             })?
         };
+        self.timed(Step::Discover, reading.problems.is_empty(), started);
         let judge = Judge {
             registry: &self.client,
             policies: &self.policies.set,
@@ -227,12 +245,21 @@ impl Gate {
             finder,
             images: self.shared.settings.limits.images,
         };
-        Ok(pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await)
+        let started = Instant::now();
+        let decided = pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await;
+        self.timed(Step::Verify, decided.decision.answer() != Answer::Undecided, started);
+        Ok(decided)
     }
 
-    async fn snapshot(&self, revision: &Revision) -> Result<Snapshot, Vec<Problem>> {
+    /// The revision's files, with rendered ones in the place of their sources.
+    async fn snapshot(&self, revision: &Revision) -> Result<(Snapshot, Sources), Vec<Problem>> {
         let (git, id) = (Arc::clone(&self.git), revision.id.clone());
-        let read = move || git.lock().unwrap_or_else(PoisonError::into_inner).snapshot(&id);
+        let read = move || {
+            let snapshot = git.lock().unwrap_or_else(PoisonError::into_inner).snapshot(&id)?;
+            let Rendered { files, sources, problems } = render::render(snapshot.files);
+            let snapshot = Snapshot { files, ..snapshot };
+            if problems.is_empty() { Ok((snapshot, sources)) } else { Err(problems) }
+        };
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(vec![panicked(&error)]))
     }
 
@@ -243,7 +270,7 @@ impl Gate {
     }
 
     /// A decision without any image judged.
-    fn unanswered(&self, revision: &Revision, answer: crate::gate::Answer, problems: &[Problem]) -> Decided {
+    fn unanswered(&self, revision: &Revision, answer: Answer, problems: &[Problem]) -> Decided {
         let subject = Subject {
             gate: Some(self.settings.name.clone()),
             mode: Some(self.status.mode),
@@ -252,8 +279,8 @@ impl Gate {
         };
         let Judging { judged, pins, retry_after } = Judging::default();
         let decision = match answer {
-            crate::gate::Answer::Undecided => Decision::Undecided,
-            crate::gate::Answer::Pass | crate::gate::Answer::Refuse => Decision::Refuse(problems.to_vec()),
+            Answer::Undecided => Decision::Undecided,
+            Answer::Pass | Answer::Refuse => Decision::Refuse(problems.to_vec()),
         };
         let report = Report::new(subject, &judged, &[], problems, Some(decision.answer()));
         Decided { decision, report, pins, judged, retry_after }

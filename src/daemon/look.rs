@@ -4,30 +4,22 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::assembly;
-use crate::gate::release::ApprovedRelease;
-use crate::gate::{Answer, Decision, Judged};
-use crate::image::ImageRef;
-use crate::metrics::{Drift, Stage, State, Step, Success};
-use crate::reason::{ErrorCode, Finding, Problem, Reason};
-use crate::registry::Registry as _;
-use crate::report::{Error, Report};
-use crate::settings::{Mode, ObjectDrift};
+use crate::gate::{Answer, Decision};
+use crate::metrics::{Stage, State, Step, Success};
+use crate::reason::{ErrorCode, Problem};
+use crate::report::Error;
 use crate::snapshot::Revision;
-use crate::target::{Retry, Target as _, TargetError};
+use crate::target::Retry;
 use crate::trigger::Trigger;
-use crate::verify::verdict::Verdict;
 
 use super::backoff::{self, Backoff};
 use super::gate::{Assessed, Gate, now, panicked};
 
 /// How often a decision is begun anew because the policies changed while it was made; after that it waits.
 const MAX_RESTARTS: usize = 5;
-/// Images told in the log of one decision; the report has them all.
-const MAX_LOGGED: usize = 20;
 
 /// What a look came to.
-enum Looked {
+pub(super) enum Looked {
     /// There was nothing new; what was planned stays planned.
     AsBefore,
     /// A decision was made. It is tried again after this time, if at all.
@@ -35,7 +27,7 @@ enum Looked {
 }
 
 /// What a failure means for the next look.
-enum Failure {
+pub(super) enum Failure {
     /// Try again, after this time at least.
     Again(Option<Duration>),
     /// Only another revision, policy or configuration helps.
@@ -129,7 +121,7 @@ impl Gate {
     }
 
     /// Decides on the newest revision, and brings it to the target where it passed.
-    async fn decide_and_deliver(&mut self, head: &Revision) -> Result<Looked, Failure> {
+    pub(super) async fn decide_and_deliver(&mut self, head: &Revision) -> Result<Looked, Failure> {
         self.turned_away = false;
         for _ in 0..MAX_RESTARTS {
             let assessed = self.assess_timed(head).await?;
@@ -165,7 +157,7 @@ impl Gate {
     }
 
     /// Takes note of a decision, everywhere; returns when to try again.
-    fn conclude(&mut self, assessed: Assessed) -> Option<Duration> {
+    pub(super) fn conclude(&mut self, assessed: Assessed) -> Option<Duration> {
         let decided = &assessed.decided;
         let answer = decided.decision.answer();
         self.metrics.decided(answer, &decided.judged);
@@ -211,176 +203,13 @@ impl Gate {
         }
     }
 
-    /// Brings a release to the target: dry run, then every write, unless the gate only audits.
-    async fn deliver(&mut self, release: &ApprovedRelease) -> Result<(), Failure> {
-        if self.is_there(release).await? {
-            return self.arrived(release);
-        }
-        let started = Instant::now();
-        let stop = self.stop.clone();
-        let answer = stop.run_until_cancelled(self.target().await?.dry_run(release)).await.ok_or(Failure::Stopped)?;
-        self.timed(Step::DryRun, answer.is_ok(), started);
-        answer.map_err(|error| self.turned_away(error))?;
-        if self.settings.mode == Mode::Audit {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let go_on = move || !stop.is_cancelled();
-        let applied = self.target().await?.apply(release, &go_on).await;
-        self.timed(Step::Apply, applied.is_ok(), started);
-        let outcomes = applied.map_err(|error| self.turned_away(error))?;
-        self.metrics.outcomes(&outcomes);
-        tracing::info!(
-            gate = self.settings.name,
-            revision = release.revision().id,
-            objects = outcomes.len(),
-            "applied"
-        );
-        self.arrived(release)
-    }
-
-    /// Whether the target holds the release already, as it should be: a restart writes nothing.
-    async fn is_there(&mut self, release: &ApprovedRelease) -> Result<bool, Failure> {
-        let same = self.state.applied.as_ref() == Some(release.revision());
-        if !same || self.settings.mode == Mode::Audit {
-            return Ok(false);
-        }
-        let applied = self.target().await?.applied().await.map_err(|error| self.turned_away(error))?;
-        if applied.as_deref() != Some(release.revision().id.as_str()) {
-            return Ok(false);
-        }
-        let drift = self.target().await?.drift(release).await.map_err(|error| self.turned_away(error))?;
-        self.note_drift(&drift);
-        Ok(drift.is_empty() || self.settings.drift.objects != ObjectDrift::Correct)
-    }
-
-    fn arrived(&mut self, release: &ApprovedRelease) -> Result<(), Failure> {
-        let revision = release.revision();
-        self.metrics.stage(Stage::Applied, revision);
-        if self.state.applied.as_ref() != Some(revision) {
-            self.metrics.applied(revision, now().as_second());
-        }
-        self.state.applied = Some(revision.clone());
-        self.status.applied_decision = Some(Answer::Pass.name());
-        self.keep_state()
-    }
-
-    /// Nothing new: is what was applied still there?
-    async fn keep_true(&mut self) -> Result<Looked, Failure> {
-        self.look_at_tags().await;
-        let Some(newest) = &self.newest else { return Ok(Looked::AsBefore) };
-        let revision = newest.revision.clone();
-        let Decision::Pass(release) = newest.decided.decision.clone() else { return Ok(Looked::AsBefore) };
-        let watched = self.settings.drift.objects != ObjectDrift::Off && self.settings.mode == Mode::Enforce;
-        if !watched || self.state.applied.as_ref() != Some(&revision) {
-            return Ok(Looked::AsBefore);
-        }
-        let drift = self.target().await?.drift(&release).await.map_err(|error| self.turned_away(error))?;
-        self.note_drift(&drift);
-        if drift.is_empty() || self.settings.drift.objects != ObjectDrift::Correct || !self.policies.broken.is_empty() {
-            return Ok(Looked::AsBefore);
-        }
-        // Every write needs a pass under the policies in force at this moment.
-        self.decide_and_deliver(&revision).await.map_err(|failure| match failure {
-            // Whoever stands in the way of a correction may leave without a new revision.
-            Failure::Final => Failure::Again(None),
-            Failure::Again(_) | Failure::Stopped => failure,
-        })
-    }
-
-    fn note_drift(&mut self, drift: &[String]) {
-        if !drift.is_empty() && self.status.drift != drift {
-            tracing::warn!(
-                gate = self.settings.name,
-                objects = drift.len(),
-                first = drift.first(),
-                "drift at the target"
-            );
-        }
-        self.metrics.drift(Drift::Object, drift.len());
-        drift.clone_into(&mut self.status.drift);
-    }
-
-    /// Tags that moved under the applied revision are told, never deployed.
-    async fn look_at_tags(&mut self) {
-        let Some(interval) = self.settings.drift.tags else { return };
-        let due = self.tags_looked_at.is_none_or(|last| last.duration_until(now()).unsigned_abs() >= interval);
-        let Some(newest) = self.newest.as_ref().filter(|_| due) else { return };
-        let mut moved = 0_usize;
-        for (reference, digest) in &newest.decided.pins {
-            let Ok(image) = ImageRef::parse(reference) else { continue };
-            if image.digest().is_some() {
-                continue;
-            }
-            match self.client.resolve(&image).await {
-                Ok(found) if found.digest != *digest => {
-                    moved = moved.saturating_add(1);
-                    tracing::warn!(gate = self.settings.name, image = reference, pinned = %digest, found = %found.digest, "tag moved");
-                }
-                Ok(_) => {}
-                Err(fault) => {
-                    tracing::warn!(gate = self.settings.name, image = reference, error = %fault, "tag not looked at");
-                }
-            }
-        }
-        self.metrics.drift(Drift::Tag, moved);
-        self.tags_looked_at = Some(now());
-    }
-
-    /// The target; connected to when it is first needed.
-    async fn target(&mut self) -> Result<&crate::target::Delivery, Failure> {
-        if self.target.is_none() {
-            match assembly::target(&self.settings).await {
-                Ok(target) => self.target = Some(target),
-                Err(problem) => return Err(self.fail(vec![problem], Retry::Later(None))),
-            }
-        }
-        self.target.as_ref().ok_or(Failure::Final)
-    }
-
-    fn timed(&self, step: Step, ok: bool, started: Instant) {
+    pub(super) fn timed(&self, step: Step, ok: bool, started: Instant) {
         let success = if ok { Success::Ok } else { Success::Failed };
         self.metrics.step(step, success, started.elapsed(), now().as_second());
     }
 
-    /// The target did not take the release.
-    fn turned_away(&mut self, error: TargetError) -> Failure {
-        if self.stop.is_cancelled() {
-            return Failure::Stopped;
-        }
-        let TargetError { problems, foreign_images, outcomes, retry } = error;
-        self.turned_away = true;
-        self.metrics.outcomes(&outcomes);
-        if !foreign_images.is_empty() {
-            self.refuse_foreign(&foreign_images);
-        }
-        self.fail(problems, retry)
-    }
-
-    /// Images that the target's answer holds and nobody verified refuse the revision after all.
-    fn refuse_foreign(&mut self, images: &[(String, String)]) {
-        let Some(newest) = &mut self.newest else { return };
-        let found = images.iter().map(|(object, image)| Judged {
-            reference: image.clone(),
-            image: ImageRef::parse(image).ok(),
-            resolved: None,
-            rules: Vec::new(),
-            verdict: Verdict::Refused(vec![Finding::new(
-                Reason::UnverifiedImageInObject,
-                format!("the target's answer for {object} holds this image, which is not in the revision"),
-            )]),
-            candidates: Vec::new(),
-            sites: Vec::new(),
-        });
-        newest.decided.judged.extend(found);
-        newest.decided.decision = Decision::Refuse(Vec::new());
-        newest.decided.report = newest.decided.report.clone().refused(&newest.decided.judged);
-        self.metrics.decided(Answer::Refuse, &newest.decided.judged);
-        self.status.report = Some(Arc::new(newest.decided.report.clone()));
-    }
-
     /// Takes note of what failed outside the decision.
-    fn fail(&mut self, problems: Vec<Problem>, retry: Retry) -> Failure {
+    pub(super) fn fail(&mut self, problems: Vec<Problem>, retry: Retry) -> Failure {
         for problem in &problems {
             tracing::warn!(gate = self.settings.name, code = problem.code.code(), error = %problem, help = problem.help, "gate failed");
         }
@@ -393,7 +222,7 @@ impl Gate {
         }
     }
 
-    fn keep_state(&mut self) -> Result<(), Failure> {
+    pub(super) fn keep_state(&mut self) -> Result<(), Failure> {
         let kept = self.shared.store.keep_gate_state(&self.settings.name, &self.state);
         kept.map_err(|problem| self.fail(vec![problem], Retry::Later(None)))
     }
@@ -408,51 +237,6 @@ impl Gate {
         self.status.retry_in_seconds = wait.map(|wait| wait.as_secs());
         self.status.reconciled = Some(now().to_string());
         self.shared.board.show(self.status.clone());
-    }
-
-    /// The closing event of a decision, after one for each image that did not pass.
-    fn log(&self, assessed: &Assessed) {
-        let Report { summary, errors, .. } = &assessed.decided.report;
-        let gate = self.settings.name.as_str();
-        for error in errors.iter().take(MAX_LOGGED) {
-            let file = error.file.as_deref().unwrap_or_default();
-            tracing::warn!(
-                gate,
-                code = error.code.code(),
-                file,
-                line = error.line,
-                column = error.column,
-                error = error.message,
-                "not readable"
-            );
-        }
-        let failed = assessed.decided.judged.iter().filter(|judged| !judged.verdict.findings().is_empty());
-        for judged in failed.take(MAX_LOGGED) {
-            let Some(finding) = judged.verdict.findings().first() else { continue };
-            let site = judged.sites.first();
-            tracing::warn!(
-                gate,
-                image = judged.reference,
-                verdict = judged.verdict.name(),
-                reason = finding.reason.code(),
-                error = finding.message,
-                help = finding.help,
-                file = site.map(|site| site.file.to_string()),
-                line = site.map(|site| site.place.line),
-                column = site.map(|site| site.place.column),
-                "image did not pass"
-            );
-        }
-        tracing::info!(
-            gate,
-            revision = assessed.revision.id,
-            decision = assessed.decided.decision.answer().name(),
-            images = summary.images,
-            verified = summary.verified,
-            refused = summary.refused,
-            undecided = summary.undecided,
-            "decided"
-        );
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::path::Pattern;
+use super::pod::Crumb;
 use super::site::Action;
 
 /// The catalogue, read once; a broken one is an error of every search, so that nothing is found by half of it.
@@ -25,6 +26,7 @@ pub(super) struct Catalogue {
     pub(super) quiet: Vec<String>,
     /// Keys below an image mapping that hold the reference.
     pub(super) parts: Vec<String>,
+    prose: Vec<Prose>,
     /// Keys at the top of an object below which nothing is applied.
     pub(super) skip: Vec<String>,
 }
@@ -36,6 +38,8 @@ pub(super) struct Known {
     pub(super) fields: Vec<Field>,
     /// Where it says from where it deploys something that is not in the repository; empty for most kinds.
     pub(super) elsewhere: Vec<Pattern>,
+    /// Where it may say so; without them it deploys what it holds itself.
+    pub(super) remote: Vec<Pattern>,
 }
 
 /// A field of a kind.
@@ -94,6 +98,17 @@ pub(super) struct Annotation {
     pub(super) tag: Option<String>,
 }
 
+/// Where a text stands that only speaks about images.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prose {
+    key: String,
+    #[serde(default)]
+    parent: Option<String>,
+    #[serde(default)]
+    group: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum CatalogueAction {
@@ -111,6 +126,7 @@ struct Raw {
     quiet: Vec<String>,
     parts: Vec<String>,
     skip: Vec<String>,
+    prose: Vec<Prose>,
     projects: Vec<RawProject>,
 }
 
@@ -130,6 +146,8 @@ struct RawKinds {
     fields: Vec<RawField>,
     #[serde(default)]
     elsewhere: Vec<String>,
+    #[serde(default)]
+    remote: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +175,12 @@ struct RawFull {
     _why: Option<String>,
 }
 
+/// Whether the built-in catalogue has this kind.
+#[must_use]
+pub fn is_known(group: &str, kind: &str) -> bool {
+    Catalogue::builtin().is_ok_and(|catalogue| catalogue.kind(group, kind).is_some())
+}
+
 impl Catalogue {
     /// The built-in catalogue.
     pub(super) fn builtin() -> Result<&'static Self, &'static str> {
@@ -166,6 +190,16 @@ impl Catalogue {
     /// What is known about a kind.
     pub(super) fn kind(&self, group: &str, kind: &str) -> Option<&Known> {
         self.kinds.get(&(group.to_owned(), kind.to_owned()))
+    }
+
+    /// Whether the text at the end of this way only speaks about images.
+    pub(super) fn is_prose(&self, group: &str, way: &[Crumb<'_>]) -> bool {
+        let [.., Crumb::Key(parent), Crumb::Key(key)] = way else { return false };
+        self.prose.iter().any(|prose| {
+            prose.key == *key
+                && prose.parent.as_ref().is_none_or(|wanted| wanted == parent)
+                && prose.group.as_ref().is_none_or(|wanted| wanted == group)
+        })
     }
 
     /// Whether a key with `image` in its name holds none.
@@ -185,7 +219,15 @@ impl Catalogue {
             }
         }
         let never = raw.never.iter().map(|pair| pair_of(pair)).collect::<Result<_, _>>()?;
-        Ok(Self { kinds, annotations: raw.annotations, never, quiet: raw.quiet, parts: raw.parts, skip: raw.skip })
+        Ok(Self {
+            kinds,
+            annotations: raw.annotations,
+            never,
+            quiet: raw.quiet,
+            parts: raw.parts,
+            prose: raw.prose,
+            skip: raw.skip,
+        })
     }
 }
 
@@ -200,6 +242,9 @@ fn add(known: &mut Known, entry: &RawKinds) -> Result<(), String> {
     }
     for path in &entry.elsewhere {
         known.elsewhere.push(Pattern::parse(path)?);
+    }
+    for path in &entry.remote {
+        known.remote.push(Pattern::parse(path)?);
     }
     Ok(())
 }

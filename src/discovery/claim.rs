@@ -121,22 +121,19 @@ impl<'c> Claims<'c> {
     }
 
     fn elsewhere(&mut self, object: &Node, known: &Known) {
-        if known.elsewhere.is_empty() {
-            return;
-        }
-        let named: Vec<&Node> = known
-            .elsewhere
-            .iter()
-            .flat_map(|path| path.reach(object))
-            .map(|reached| reached.node)
-            .filter(|node| node.as_str().is_some())
-            .collect();
-        self.unsaid_elsewhere = named.is_empty();
+        let named = texts(&known.elsewhere, object);
+        self.unsaid_elsewhere = !known.elsewhere.is_empty() && named.is_empty();
         let claim = Claim { action: Action::Unclassified, layer: Layer::Catalogue, as_what: As::Elsewhere };
-        for node in named {
+        for node in named.into_iter().chain(texts(&known.remote, object)) {
             self.claim(node, claim);
         }
     }
+}
+
+/// The strings to which these patterns lead.
+fn texts<'d>(patterns: &[Pattern], object: &'d Node) -> Vec<&'d Node> {
+    let reached = patterns.iter().flat_map(|path| path.reach(object)).map(|reached| reached.node);
+    reached.filter(|node| node.as_str().is_some()).collect()
 }
 
 /// The prefix of a text, of those that the claim allows.

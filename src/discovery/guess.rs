@@ -11,7 +11,7 @@ pub(super) const SCHEMES: [&str; 2] = ["docker://", "oci://"];
 
 /// How much a name says image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hint {
+pub(super) enum Hint {
     /// It is a name for a reference: any word that reads as one counts.
     Strong,
     /// It has `image` in it: only what has a slash, a tag or a digest counts.
@@ -84,7 +84,7 @@ fn ends_with(key: &str, trap: &str) -> bool {
     trap.strip_prefix('*').is_some_and(|ending| key.ends_with(ending))
 }
 
-fn hint(catalogue: &Catalogue, key: &str) -> Option<Hint> {
+pub(super) fn hint(catalogue: &Catalogue, key: &str) -> Option<Hint> {
     if !key.as_bytes().windows(5).any(|window| window.eq_ignore_ascii_case(b"image")) {
         return None;
     }
@@ -122,7 +122,7 @@ fn flag<'d>(catalogue: &Catalogue, text: &'d str) -> Option<Guess<'d>> {
     Some(Guess { prefix, ..guess })
 }
 
-fn reference(text: &str, hint: Hint) -> Option<Guess<'_>> {
+pub(super) fn reference(text: &str, hint: Hint) -> Option<Guess<'_>> {
     let prefix = SCHEMES.iter().find(|scheme| text.starts_with(**scheme)).map_or("", |scheme| scheme);
     let written = text.strip_prefix(prefix)?;
     // White space around a reference hides it from us but perhaps not from who reads it.

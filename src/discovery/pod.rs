@@ -13,6 +13,15 @@ pub(super) enum Crumb<'d> {
     Index(usize),
 }
 
+impl From<Crumb<'_>> for Step {
+    fn from(crumb: Crumb<'_>) -> Self {
+        match crumb {
+            Crumb::Key(key) => Self::Key(key.to_owned()),
+            Crumb::Index(index) => Self::Index(index),
+        }
+    }
+}
+
 /// Whether this way ends at an image of the pod shape.
 pub(super) fn is_image(way: &[Crumb<'_>]) -> bool {
     match way {

@@ -1,7 +1,7 @@
 //! The user's own rules: which fields of which kinds are images, and what to do with what nobody knows.
 
 use super::path::Pattern;
-use super::site::{Action, Site};
+use super::site::{Action, Form, Site};
 
 /// Everything that a user says about where images stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn settling_line(site: &Site) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let group = site.object.api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let path = super::path::written(within_object(&site.route));
-    let action = if site.image.is_ok() { "pin" } else { "ignore" };
+    let action = if site.image.is_ok() && site.form != Form::Text { "pin" } else { "ignore" };
     format!(
         "- {{group: {}, kind: {}, path: {}, action: {action}}}",
         quoted(group),

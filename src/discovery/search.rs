@@ -9,6 +9,7 @@ use super::pod::{self, Crumb};
 use super::rules::Rules;
 use super::site::{Action, Form, Layer, Site, Step};
 use super::split::{Joined, join, plain_text, tag_part};
+use super::text::{self, Hidden, MAX_IN_TEXT};
 use super::{path, site::Object};
 use crate::image::reference::{ImageRef, ReferenceError};
 use crate::manifest::tree::{Scalar, Style, Typed, Value};
@@ -178,8 +179,9 @@ impl<'d> Search<'d> {
             return self.found(node, whole(text, "", Action::Ignore, Layer::Catalogue));
         }
         if let Some(found) = guess(self.catalogue, &self.way, self.parents.last().copied(), text) {
-            self.found(node, guessed(&found));
+            return self.found(node, guessed(&found));
         }
+        self.hidden(node, text);
     }
 
     fn claimed(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Claim<'static>) {
@@ -261,6 +263,38 @@ impl<'d> Search<'d> {
         }
     }
 
+    /// Images in the text of a string that no rule of the user's leads to.
+    fn hidden(&mut self, node: &'d Node, text: &str) {
+        if self.catalogue.is_prose(group_of(&self.object.api_version), &self.way) {
+            return;
+        }
+        let found = text::hidden(self.catalogue, &self.document.file, text);
+        if found.len() > MAX_IN_TEXT {
+            let message = format!("the text `{}` names more than {MAX_IN_TEXT} images", path::written(&self.route()));
+            let problem = Problem::new(ErrorCode::LimitExceeded, message);
+            return self.problems.push(problem.in_file(self.document.file.as_ref()).at(node.place));
+        }
+        let settled = !self.claims.inside(node).is_empty();
+        for Hidden { route, written } in found {
+            let form = if route.is_empty() { Form::Text } else { Form::Fixed };
+            let route: Vec<Step> = self.route().into_iter().chain(route).collect();
+            if settled
+                && self
+                    .sites
+                    .iter()
+                    .any(|site| site.route.get(self.base.len()..).is_some_and(|there| same(there, &route)))
+            {
+                continue;
+            }
+            let image = ImageRef::parse(&written);
+            self.push(
+                node,
+                route,
+                Draft { action: Action::Unclassified, layer: Layer::Unclassified, written, image, form },
+            );
+        }
+    }
+
     fn found(&mut self, node: &Node, draft: Draft) {
         self.push(node, self.route(), draft);
     }
@@ -281,16 +315,22 @@ impl<'d> Search<'d> {
             written,
             image,
             form,
+            origin: None,
         });
     }
 
     fn route(&self) -> Vec<Step> {
-        let step = |crumb: &Crumb<'_>| match crumb {
-            Crumb::Key(key) => Step::Key((*key).to_owned()),
-            Crumb::Index(index) => Step::Index(*index),
-        };
-        self.way.iter().map(step).collect()
+        self.way.iter().map(|crumb| Step::from(*crumb)).collect()
     }
+}
+
+/// Whether two routes lead to the same field, by whatever rules a text on the way is read.
+fn same(one: &[Step], other: &[Step]) -> bool {
+    let alike = |pair: (&Step, &Step)| match pair {
+        (Step::Inside(_, one), Step::Inside(_, other)) => one == other,
+        (one, other) => one == other,
+    };
+    one.len() == other.len() && one.iter().zip(other).all(alike)
 }
 
 fn group_of(api_version: &str) -> &str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::image::reference::{ImageRef, ReferenceError};
-use crate::manifest::Rules;
+use crate::manifest::tree::Rules;
 use crate::reason::Place;
 
 /// A place where an image reference stands.
@@ -33,6 +33,17 @@ pub struct Site {
     pub image: Result<ImageRef, ReferenceError>,
     /// How a digest is written into it.
     pub form: Form,
+    /// Where it is written in the files from which this one was rendered; none where nothing was, or it is not known.
+    pub origin: Option<Origin>,
+}
+
+/// A place in a file that was rendered into another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file's path.
+    pub file: Arc<str>,
+    /// Where the scalar begins.
+    pub place: Place,
 }
 
 /// One step from a node to its child.
@@ -101,4 +112,6 @@ pub enum Form {
     Tag,
     /// No digest can be written here.
     Fixed,
+    /// It stands somewhere in the scalar's text, which has no tree.
+    Text,
 }

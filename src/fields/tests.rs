@@ -1,3 +1,5 @@
+//! Documents against a schema: every fault with its place.
+
 use super::*;
 use crate::manifest;
 use crate::snapshot::File;

@@ -192,7 +192,11 @@ impl<'t> Builder<'t> {
         }
         let place = place_of(span.start);
         let node = self.node(event, span, depth.saturating_add(1))?;
-        match key_text(node) {
+        let text = match node.value {
+            Value::Scalar(scalar) => key_text(scalar.typed),
+            Value::Sequence(_) | Value::Mapping(_) => Err("a list or a mapping"),
+        };
+        match text {
             Ok(text) => Ok(Name::Key(Key { text, place })),
             Err(what) => {
                 let problem = Problem::new(ErrorCode::YamlInvalid, format!("{what} is no key that every reader takes"))
@@ -264,6 +268,8 @@ impl<'t> Builder<'t> {
     ) -> Result<Typed, Stopped> {
         let plain = matches!(style, ScalarStyle::Plain);
         let outcome = match tag {
+            // In a flow collection Kubernetes' reader takes the `?` for the mark of a key.
+            _ if plain && text.starts_with('?') => Err("a plain value that begins with `?`".to_owned()),
             None if plain => typing::plain(text).map_err(|odd| untypable(odd).to_owned()),
             None => Ok(Typed::String(text.into_owned())),
             Some(tag) => tagged(text, plain, tag),
@@ -357,9 +363,8 @@ fn style_of(style: ScalarStyle) -> Style {
 }
 
 /// The text of a key, as it becomes a key of JSON.
-fn key_text(node: Node) -> Result<String, &'static str> {
-    let Value::Scalar(scalar) = node.value else { return Err("a list or a mapping") };
-    match scalar.typed {
+pub(super) fn key_text(typed: Typed) -> Result<String, &'static str> {
+    match typed {
         Typed::String(text) => Ok(text),
         Typed::Bool(truth) => Ok(truth.to_string()),
         Typed::Number(number) if number.is_i64() => Ok(number.to_string()),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::text::Text;
-use super::tree::Document;
-use super::{build, json};
+use super::tree::{Document, Rules};
+use super::{borders, build, json};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;
 
@@ -62,15 +62,6 @@ pub fn read_text(path: &Arc<str>, text: &str, rules: Rules, limits: &Limits) -> 
     read_checked(path, &text, rules, limits)
 }
 
-/// By whose rules a text is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rules {
-    /// YAML, as Kubernetes reads it.
-    Yaml,
-    /// JSON.
-    Json,
-}
-
 fn read_checked(
     path: &Arc<str>,
     text: &Text<'_>,
@@ -81,7 +72,10 @@ fn read_checked(
         problems.into_iter().map(|problem| problem.in_file(path.as_ref())).collect()
     };
     match rules {
-        Rules::Yaml => build::documents(path, text, limits).map_err(named),
+        Rules::Yaml => {
+            borders::checked(text.text).map_err(|problem| named(vec![problem]))?;
+            build::documents(path, text, limits).map_err(named)
+        }
         Rules::Json => {
             let value = json::strict(text).map_err(|problem| named(vec![problem]))?;
             let documents = build::documents(path, text, limits).map_err(named)?;

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::parse::{Limits, Rules, read, read_text};
+use super::parse::{Limits, read, read_text};
 use super::rewrite::{self, Change};
-use super::tree::{Document, Node, Scalar, Typed, Value};
+use super::tree::{Document, Node, Rules, Scalar, Typed, Value};
 use crate::discovery::site::{Site, Step};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;
@@ -123,52 +123,57 @@ impl<'d> Wanted<'d> {
         Ok(result)
     }
 
-    /// Whether the documents read again are the old ones but for the changes.
+    /// Proves that the documents read again are the old ones but for the changes, and that every change is among them.
     fn proven(&self, old: &[Document], new: &[Document]) -> Result<(), Problem> {
-        let same_count = old.len() == new.len();
+        if old.len() != new.len() {
+            return Err(Problem::new(
+                ErrorCode::YamlInvalid,
+                "failed to pin: the result has another number of documents",
+            ));
+        }
+        let mut changed: usize = 0;
         for (old, new) in old.iter().zip(new) {
-            if old.index != new.index || !self.same(&old.root, &new.root)? {
+            if old.index != new.index {
                 return Err(differs(&old.root));
             }
+            changed = changed.saturating_add(self.changed(&old.root, &new.root)?);
         }
-        if same_count {
+        if changed == self.changes.len() {
             return Ok(());
         }
-        Err(Problem::new(ErrorCode::YamlInvalid, "failed to pin: the result has another number of documents"))
+        Err(Problem::new(ErrorCode::YamlInvalid, "failed to pin: the result does not hold every change"))
     }
 
-    fn same(&self, old: &Node, new: &Node) -> Result<bool, Problem> {
+    /// How many scalars have changed to what was wanted of them; an error where anything else differs.
+    fn changed(&self, old: &Node, new: &Node) -> Result<usize, Problem> {
         match (&old.value, &new.value) {
-            (Value::Scalar(before), Value::Scalar(after)) => {
-                if self.same_scalar(old, before, after) {
-                    Ok(true)
-                } else {
-                    Err(differs(old))
-                }
-            }
-            (Value::Sequence(before), Value::Sequence(after)) if before.len() == after.len() => {
-                self.all_same(before.iter().zip(after))
-            }
+            (Value::Scalar(before), Value::Scalar(after)) => self.changed_scalar(old, before, after),
+            (Value::Sequence(before), Value::Sequence(after)) if before.len() == after.len() => before
+                .iter()
+                .zip(after)
+                .try_fold(0, |sum: usize, (before, after)| Ok(sum.saturating_add(self.changed(before, after)?))),
             (Value::Mapping(before), Value::Mapping(after)) if before.len() == after.len() => {
-                let keys = before.iter().zip(after).all(|((before, _), (after, _))| before.text == after.text);
-                Ok(keys && self.all_same(before.iter().zip(after).map(|((_, before), (_, after))| (before, after)))?)
+                before.iter().zip(after).try_fold(0, |sum: usize, ((key, before), (after_key, after))| {
+                    if key.text != after_key.text {
+                        return Err(differs(before));
+                    }
+                    Ok(sum.saturating_add(self.changed(before, after)?))
+                })
             }
-            (Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_), _) => Ok(false),
+            (Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_), _) => Err(differs(old)),
         }
     }
 
-    fn all_same<'n>(&self, mut pairs: impl Iterator<Item = (&'n Node, &'n Node)>) -> Result<bool, Problem> {
-        pairs.try_fold(true, |so_far, (before, after)| Ok(so_far && self.same(before, after)?))
-    }
-
-    fn same_scalar(&self, old: &Node, before: &Scalar, after: &Scalar) -> bool {
-        let expected = self.changes.get(&std::ptr::from_ref(old));
-        before.style == after.style
-            && match (expected, &after.typed) {
-                (Some(expected), Typed::String(text)) => expected == text,
-                (Some(_), Typed::Null | Typed::Bool(_) | Typed::Number(_)) => false,
-                (None, typed) => before.typed == *typed,
-            }
+    /// A wanted text is never the old one, so what is as before was not to change: the counts tell.
+    fn changed_scalar(&self, old: &Node, before: &Scalar, after: &Scalar) -> Result<usize, Problem> {
+        if before == after {
+            return Ok(0);
+        }
+        let wanted = self.changes.get(&std::ptr::from_ref(old));
+        match (wanted, &after.typed) {
+            (Some(wanted), Typed::String(text)) if wanted == text && before.style == after.style => Ok(1),
+            (Some(_) | None, _) => Err(differs(old)),
+        }
     }
 }
 

@@ -6,6 +6,15 @@ use std::sync::Arc;
 use crate::discovery::site::Step;
 use crate::reason::Place;
 
+/// By whose rules a text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rules {
+    /// YAML, as Kubernetes reads it.
+    Yaml,
+    /// JSON.
+    Json,
+}
+
 /// One document of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {

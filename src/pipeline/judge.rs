@@ -202,7 +202,7 @@ impl<R: Registry> Judge<'_, R> {
         let mut evidence = Vec::with_capacity(lookups.len());
         let mut fetched = false;
         for lookup in &lookups {
-            let enough = |artifacts: &[_]| verify::satisfied(image, lookup, artifacts, demands);
+            let enough = |artifacts: &[_]| verify::satisfied(image, lookup, artifacts, demands, self.now);
             let known = kept.as_ref().and_then(|kept| {
                 let same = |one: &&Evidence| one.repository == lookup.repository && one.digest == lookup.digest;
                 kept.evidence.iter().find(same).filter(|one| enough(&one.artifacts))
@@ -217,7 +217,7 @@ impl<R: Registry> Judge<'_, R> {
             evidence.push(found);
             fetched = true;
         }
-        let judgement = verify::verify(image, &evidence, demands);
+        let judgement = verify::verify(image, &evidence, demands, self.now);
         let fresh = fetched || (lookups.is_empty() && kept.is_none());
         if let (Some(store), Verdict::Verified(_), true) = (self.store, &judgement.verdict, fresh)
             && let Err(problem) = store.keep_evidence(image, &evidence)

@@ -1,3 +1,5 @@
+//! Configurations that load, and ones that do not.
+
 use super::*;
 
 fn file(text: &str) -> File {

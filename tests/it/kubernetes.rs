@@ -26,8 +26,9 @@ fn version(object: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_revision_is_applied_and_an_unsigned_one_leaves_it_alone() {
     let Some(gate) = Gate::new("it-first", json!({}), json!({})).await else { return };
-    let objects =
-        |value: &str| vec![gate.namespace(), gate.config_map("a", value), gate.deployment("web", &gate.images.signed(0))];
+    let objects = |value: &str| {
+        vec![gate.namespace(), gate.config_map("a", value), gate.deployment("web", &gate.images.signed(0))]
+    };
     let first = gate.commit(&objects("1"));
     let daemon = gate.start().await;
     daemon.applied(&first).await;
@@ -39,7 +40,8 @@ async fn a_signed_revision_is_applied_and_an_unsigned_one_leaves_it_alone() {
     // 41 images, one of them unsigned: nothing is written, whatever else the revision changes.
     gate.proxy.forget();
     let config_map = gate.get("configmaps/a").await.unwrap();
-    let mut many: Vec<Value> = (0..SIGNED).map(|it| gate.deployment(&format!("w{it}"), &gate.images.signed(it))).collect();
+    let mut many: Vec<Value> =
+        (0..SIGNED).map(|it| gate.deployment(&format!("w{it}"), &gate.images.signed(it))).collect();
     many.push(gate.deployment("web", &gate.images.unsigned()));
     many.extend([gate.namespace(), gate.config_map("a", "2")]);
     let second = gate.commit(&many);
@@ -185,8 +187,7 @@ async fn a_definition_its_objects_and_their_namespace_come_in_one_revision() {
         "spec": {"size": 3},
     });
     // The order of the files is the wrong one.
-    let commit =
-        gate.commit(&[gadget, gate.deployment("web", &gate.images.signed(3)), definition, gate.namespace()]);
+    let commit = gate.commit(&[gadget, gate.deployment("web", &gate.images.signed(3)), definition, gate.namespace()]);
     let daemon = gate.start().await;
     daemon.applied(&commit).await;
     let path = format!("/apis/it.example.com/v1/namespaces/{}/gadgets/g", gate.name);

@@ -15,7 +15,22 @@
     reason = "support code of tests: a failure is a panic that names its line"
 )]
 
+mod architecture;
+mod cli;
+mod conformance;
+mod daemon;
+mod dashboards;
+mod demo;
+mod discovery;
+mod docs;
+mod gate;
+mod http;
 mod kubernetes;
+mod pin;
+mod policy;
 mod registry;
+mod render;
+mod settings;
 mod source;
 mod support;
+mod yaml_go;

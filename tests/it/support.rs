@@ -1,7 +1,13 @@
 //! Servers and builders that the tests share.
 
 pub mod fake_registry;
+pub mod git;
 pub mod git_http;
+pub mod http;
 pub mod kube;
+pub mod process;
+pub mod registry_server;
+pub mod signing;
 pub mod ssh;
 pub mod token_server;
+pub mod world;

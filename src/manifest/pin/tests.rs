@@ -31,7 +31,7 @@ fn pinned(file: &File) -> Result<Pinned, Problem> {
         .filter_map(|(site, image)| match &site.form {
             Form::Whole { prefix } => Some(Edit { site, text: format!("{prefix}{}", image.pinned(&digest)) }),
             Form::Tag => Some(Edit { site, text: format!("{}@{digest}", image.tag()?) }),
-            Form::Fixed => None,
+            Form::Fixed | Form::Text => None,
         })
         .collect();
     pin(file, &documents, &edits, &Limits::default())

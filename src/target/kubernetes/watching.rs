@@ -113,16 +113,17 @@ impl Watches {
     pub(super) fn keep(&self, items: &[Item], kinds: &Kinds) {
         let mut wanted: BTreeSet<Field> = items.iter().filter_map(|item| Field::of(item, kinds)).collect();
         if wanted.len() > MAX_WATCHES {
-            tracing::info!(kinds = wanted.len(), watched = MAX_WATCHES, "not all objects are watched; the others are asked for");
+            tracing::info!(
+                kinds = wanted.len(),
+                watched = MAX_WATCHES,
+                "not all objects are watched; the others are asked for"
+            );
             wanted = wanted.into_iter().take(MAX_WATCHES).collect();
         }
         let mut running = lock(&self.running);
         running.retain(|field, watch| wanted.contains(field) && !watch.task.is_finished());
         for field in wanted {
-            if !running.contains_key(&field) {
-                let watch = self.start(field.clone());
-                running.insert(field, watch);
-            }
+            running.entry(field).or_insert_with_key(|field| self.start(field.clone()));
         }
     }
 
@@ -173,7 +174,12 @@ impl Watch {
             // What happens from now on is not seen: whoever asks must ask the cluster.
             *lock(&self.seen) = None;
             wait = if was_in_step { FIRST_WAIT } else { wait.saturating_mul(2).min(LONGEST_WAIT) };
-            tracing::info!(kind = self.field.kind, namespace = self.field.namespace, error, "a watch failed; it is begun anew");
+            tracing::info!(
+                kind = self.field.kind,
+                namespace = self.field.namespace,
+                error,
+                "a watch failed; it is begun anew"
+            );
             tokio::time::sleep(wait).await;
         }
     }

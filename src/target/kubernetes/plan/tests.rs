@@ -53,15 +53,15 @@ fn what_no_cluster_would_take_is_refused_with_its_place() {
 
 #[test]
 fn names_of_roles_may_hold_colons() {
-    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "system:x"}});
+    let role =
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "system:x"}});
     assert_eq!(problems(role), []);
 }
 
 #[test]
 fn an_object_that_stands_twice_is_refused_at_its_second_place() {
-    let one = |version: &str| {
-        object(json!({"apiVersion": version, "kind": "Deployment", "metadata": {"name": "a"}}), &[])
-    };
+    let one =
+        |version: &str| object(json!({"apiVersion": version, "kind": "Deployment", "metadata": {"name": "a"}}), &[]);
     let items = read(&release("r", vec![one("apps/v1"), one("apps/v1beta1")]), "g").unwrap();
     assert_eq!(twins(&items).len(), 1);
 }
