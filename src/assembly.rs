@@ -226,6 +226,7 @@ pub async fn target(gate: &GateSettings) -> Result<Delivery, Problem> {
                 prune: *prune,
                 force: *force,
                 correct: gate.drift.objects == ObjectDrift::Correct,
+                watch: gate.drift.objects != ObjectDrift::Off,
                 ..kubernetes::Options::new(&gate.name)
             };
             Ok(Delivery::Kubernetes(Box::new(Kubernetes::connect(options).await?)))

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod images;
+mod keyless;
 mod output;
 mod pin;
 mod policy;
@@ -166,14 +167,14 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Run(args) => run::run(args, environment, &output),
         Command::Check(args) => check::run(args, environment, &output),
         Command::Pin(args) => pin::run(args, environment, &output),
-        Command::Images(args) => images::run(args, &output),
+        Command::Images(args) => images::run(args),
         Command::Verify(args) => verify::run(args, environment, &output),
         Command::Demo(args) => demo::run(args, &logging, &output),
         Command::Policy(command) => policy::run(command, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "sealgate", &mut script);
-            output.raw(&script)
+            output::raw(&script)
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct Once {
 /// Everything that gates need, and the gates themselves.
 struct World {
     gates: Vec<Gate>,
+    /// The registries that metrics call by their name.
+    registries: BTreeSet<String>,
     stop: CancellationToken,
 }
 
@@ -82,7 +84,7 @@ struct Kept {
 /// Everything that keeps it from starting.
 pub async fn run(invocation: &Invocation) -> Result<Ending, Vec<Problem>> {
     let daemon = Daemon::open(invocation).await?;
-    let mut shutdown = Shutdown::listen().map_err(deaf)?;
+    let mut shutdown = Shutdown::listen().map_err(|error| deaf(&error))?;
     let asked = async move {
         let signal = shutdown.requested().await;
         tracing::info!(signal, "leaving");
@@ -110,7 +112,7 @@ impl Daemon {
         let mut world = World::build(settings.clone(), invocation, &kept).await?;
         world.take_over(&kept);
         let (listener, address) = bind(&settings).await.map_err(one)?;
-        let reloads = Reloads::listen().map_err(deaf)?;
+        let reloads = Reloads::listen().map_err(|error| deaf(&error))?;
         let ending = CancellationToken::new();
         let supervisor = Supervisor { invocation: invocation.clone(), settings, kept, reloads, ending };
         Ok(Self { supervisor, world, listener, address })
@@ -154,7 +156,7 @@ impl Daemon {
     }
 }
 
-fn deaf(error: io::Error) -> Vec<Problem> {
+fn deaf(error: &io::Error) -> Vec<Problem> {
     vec![Problem::new(ErrorCode::ConfigInvalid, format!("failed to listen to signals: {error}"))]
 }
 
@@ -234,7 +236,7 @@ impl World {
             }
         };
         let policies: Vec<_> = loaded.iter().map(|(_, policies)| policies).collect();
-        kept.metrics.name_registries(assembly::registry_names(&settings, &policies));
+        let registries = assembly::registry_names(&settings, &policies);
         let shared = Arc::new(Shared {
             settings,
             plan,
@@ -253,13 +255,14 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { gates, stop })
+        Ok(Self { gates, registries, stop })
     }
 
     /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
     fn take_over(&mut self, kept: &Kept) {
         let names: BTreeSet<String> = self.gates.iter().map(|gate| gate.settings.name.clone()).collect();
         kept.metrics.keep_gates(&names);
+        kept.metrics.name_registries(std::mem::take(&mut self.registries));
         kept.board.keep(&names);
         for gate in &mut self.gates {
             gate.recall();
@@ -299,7 +302,7 @@ impl Supervisor {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
         let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
-        let World { gates, stop } = world;
+        let World { gates, registries: _, stop } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
         for gate in gates {

@@ -135,7 +135,7 @@ impl Story<'_> {
     async fn tell(&mut self) -> Result<Ended, Problem> {
         self.say(&self.guide.opening());
         let good = self.commit(Chapter::Good).await?;
-        self.say(&self.guide.good(&good));
+        self.say(&Guide::good(&good));
         let status = self.decided(&good).await;
         if answer(&status) != Some("pass") {
             return Ok(Ended::Otherwise);
@@ -145,7 +145,7 @@ impl Story<'_> {
         self.say(&self.guide.applied(&before));
 
         let bad = self.commit(Chapter::Bad).await?;
-        self.say(&self.guide.bad(&bad));
+        self.say(&Guide::bad(&bad));
         let status = self.decided(&bad).await;
         let unchanged = status.applied.as_ref() == Some(&good) && self.world.running()? == before;
         if answer(&status) != Some("refuse") || !unchanged {
@@ -181,14 +181,14 @@ impl Story<'_> {
 
     /// Shows every decision that differs from the one before.
     async fn follow(&mut self) {
-        let mut before = self.board.borrow_and_update().get(GATE).and_then(|status| shown(status));
+        let mut before = self.board.borrow_and_update().get(GATE).and_then(shown);
         while self.board.changed().await.is_ok() {
             let now = self.board.borrow_and_update().get(GATE).cloned();
             let Some((status, now)) = now.and_then(|status| Some((shown(&status)?, status))) else { continue };
             if before.as_ref() == Some(&status) {
                 continue;
             }
-            self.say(&self.guide.news(&now));
+            self.say(&Guide::news(&now));
             self.show(&now);
             before = Some(status);
         }
@@ -197,12 +197,15 @@ impl Story<'_> {
     /// Shows where the gate stands now.
     fn show_now(&self) {
         let status = self.board.borrow().get(GATE).cloned();
-        status.iter().for_each(|status| self.show(status));
+        if let Some(status) = &status {
+            self.show(status);
+        }
     }
 
     fn show(&self, status: &GateStatus) {
-        let report = shown(status);
-        report.iter().for_each(|report| self.say(&guide::indented(&render(report, self.stage.colour))));
+        if let Some(report) = shown(status) {
+            self.say(&guide::indented(&render(&report, self.stage.colour)));
+        }
     }
 
     fn say(&self, text: &str) {

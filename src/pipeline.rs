@@ -17,7 +17,7 @@ use crate::report::{Policy, Report, Subject};
 use crate::snapshot::Snapshot;
 use crate::verify::verdict::Verdict;
 
-use judge::{Entry, Judge, Pins};
+use judge::{Entry, Judge, Judging, Pins};
 use reading::Reading;
 
 /// What is decided about, besides its files.
@@ -48,6 +48,8 @@ pub struct Decided {
     pub judged: Vec<Judged>,
     /// The longest time that a registry asked us to wait.
     pub retry_after: Option<Duration>,
+    /// Until the last reference was resolved.
+    pub resolving: Duration,
 }
 
 /// Decides on a snapshot that was read, under the policies in force.
@@ -88,7 +90,8 @@ pub async fn decide<R: Registry>(
     // On the command line an input that cannot be read is bad usage, and nothing is decided about the rest.
     let answer = (scope.gate.is_some() || problems.is_empty()).then(|| decision.answer());
     let report = Report::new(subject, &judging.judged, &noted, &problems, answer);
-    Decided { decision, report, pins: judging.pins, judged: judging.judged, retry_after: judging.retry_after }
+    let Judging { judged, pins, retry_after, resolving } = judging;
+    Decided { decision, report, pins, judged, retry_after, resolving }
 }
 
 /// Judges references that stand in no file.

@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::image::{Digest, Host, Repository};
 use crate::reason::{ErrorCode, Finding, Problem};
 use crate::signer::PublicKey;
+use crate::signer::identity::Identity;
+use crate::signer::root::TrustRoot;
 
 mod exception;
 mod glob;
@@ -23,7 +25,7 @@ mod wildcard;
 mod written;
 
 use glob::{HostPattern, Pattern};
-use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference};
+use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference, Signer};
 use rule::Rule;
 use written::Policy;
 
@@ -68,26 +70,46 @@ impl PolicySet {
         let mut digested = Vec::new();
         let mut authorities: Vec<Authority> = Vec::new();
         for (name, key) in keys {
-            if let Some(first) = authorities.iter().find(|authority| authority.key == key) {
+            let signer = Signer::Key(key.clone(), None);
+            if let Some(first) = authorities.iter().find(|authority| authority.signer == signer) {
                 let message = format!("`{name}` is the same key as `{}`", first.name);
                 return Err(Problem::new(ErrorCode::Usage, message).with_help("name each key once"));
             }
             digested.extend_from_slice(key.fingerprint().raw());
             let (signed_reference, source) = (SignedReference::Ignore, None);
-            authorities.push(Authority { name, key, annotations: annotations.clone(), signed_reference, source });
+            authorities.push(Authority { name, signer, annotations: annotations.clone(), signed_reference, source });
         }
         if authorities.is_empty() {
             let problem = Problem::new(ErrorCode::Usage, "there is no key");
             return Err(problem.with_help("name one with `--key FILE`, or a policy with `--policy FILE`"));
         }
+        Ok(Self::of_command_line(authorities, digested, annotations))
+    }
+
+    /// The same for certificates: every image must be signed by this identity, with these annotations.
+    #[must_use]
+    pub fn from_identity(identity: Identity, root: TrustRoot, annotations: &BTreeMap<String, String>) -> Self {
+        let digested = format!("{identity:?}{}", root.digest()).into_bytes();
+        let authority = Authority {
+            name: COMMAND_LINE.to_owned(),
+            signer: Signer::Identity(vec![identity], root),
+            annotations: annotations.clone(),
+            signed_reference: SignedReference::Ignore,
+            source: None,
+        };
+        Self::of_command_line(vec![authority], digested, annotations)
+    }
+
+    /// Any one of these authorities, for every image. `digested` is what the policy's digest is of, beside annotations.
+    fn of_command_line(
+        authorities: Vec<Authority>,
+        mut digested: Vec<u8>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Self {
         for (name, value) in annotations {
             digested.extend_from_slice(format!("{}:{name}{}:{value}", name.len(), value.len()).as_bytes());
         }
-        let signatures = Signatures { threshold: NonZeroUsize::MIN, authorities };
-        Ok(Self::of_command_line(signatures, Digest::of(&digested)))
-    }
-
-    fn of_command_line(signatures: Signatures, digest: Digest) -> Self {
+        let (digest, signatures) = (Digest::of(&digested), Signatures { threshold: NonZeroUsize::MIN, authorities });
         let requirement = Requirement {
             policy: COMMAND_LINE.to_owned(),
             rule: COMMAND_LINE.to_owned(),

@@ -74,7 +74,8 @@ fn build_all(folders: &Folders, inside: &[File]) -> Result<Built, Vec<Problem>> 
     };
     let roots: BTreeSet<String> = folders.roots();
     if roots.is_empty() {
-        let problem = Problem::new(ErrorCode::UnsupportedFile, "every kustomization here is used by another one, in a circle");
+        let problem =
+            Problem::new(ErrorCode::UnsupportedFile, "every kustomization here is used by another one, in a circle");
         return Err(vec![problem.with_help("let one of them use no other")]);
     }
     Ok(roots.into_iter().map(build).collect())

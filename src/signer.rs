@@ -1,4 +1,8 @@
-//! Who can sign: public keys, told apart by their SPKI. Pure data; checking a signature with one is `verify`'s.
+//! Who can sign: public keys, told apart by their SPKI; identities of certificates, and the roots behind them. Pure
+//! data; checking a signature with one is `verify`'s.
+
+pub mod identity;
+pub mod root;
 
 use std::fmt;
 

@@ -49,6 +49,16 @@ pub enum Delivery {
     Kubernetes(Box<kubernetes::Kubernetes>),
 }
 
+impl Delivery {
+    /// Waits until something at the target may differ from what was applied; for ever, where the target cannot tell.
+    pub async fn changed(&self) {
+        match self {
+            Self::Directory(_) => std::future::pending().await,
+            Self::Kubernetes(target) => target.changed().await,
+        }
+    }
+}
+
 impl Target for Delivery {
     async fn dry_run(&self, release: &ApprovedRelease) -> Result<(), TargetError> {
         match self {

@@ -31,11 +31,13 @@ pub enum Trigger {
     Reload,
     /// What did not pass is tried again.
     Retry,
+    /// Something at the target may have changed.
+    TargetChanged,
 }
 
 impl Trigger {
     /// Every trigger.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Start,
         Self::Interval,
         Self::SourceChanged,
@@ -43,6 +45,7 @@ impl Trigger {
         Self::PolicyChanged,
         Self::Reload,
         Self::Retry,
+        Self::TargetChanged,
     ];
 
     /// The name used in logs.
@@ -56,6 +59,7 @@ impl Trigger {
             Self::PolicyChanged => "policy-changed",
             Self::Reload => "reload",
             Self::Retry => "retry",
+            Self::TargetChanged => "target-changed",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether what a registry holds proves what a policy demands. Never fetches, reads no clock.
+//! Whether what a registry holds proves what a policy demands. Never fetches; the time is an argument.
 //!
 //! [`lookups`] says what is wanted; `registry` fetches it, hashed and bounded, and asks [`satisfied`] when it may stop;
 //! [`verify`] decides. `Verified` is the presence of a proof for every demand, never the absence of an error.
@@ -13,11 +13,14 @@ mod fixtures;
 mod json;
 mod judge;
 mod key;
+pub mod keyless;
 mod platforms;
 #[cfg(test)]
 mod tests;
 mod threshold;
 pub mod verdict;
+
+use jiff::Timestamp;
 
 use crate::artifact::{Artifact, Evidence, Lookup};
 use crate::image::PinnedImage;
@@ -31,11 +34,12 @@ use verdict::{Basis, Judgement, Verdict, VerifiedImage};
 #[must_use]
 pub fn lookups(image: &PinnedImage, demands: &Demands) -> Vec<Lookup> {
     let mut lookups: Vec<Lookup> = Vec::new();
-    for question in answerable(image, demands) {
+    // Nothing is judged here, so that any time will do.
+    for question in answerable(image, demands, Timestamp::UNIX_EPOCH) {
         for (repository, authorities) in question.sources() {
             let digest = question.wanted.digest;
             let known = lookups.iter_mut().find(|one| one.repository == *repository && one.digest == digest);
-            let hints = authorities.iter().map(|(_, authority)| authority.key.hint());
+            let hints = authorities.iter().filter_map(|(_, authority)| authority.signer.hint());
             match known {
                 Some(lookup) => {
                     let new: Vec<String> = hints.filter(|hint| !lookup.hints.contains(hint)).collect();
@@ -52,8 +56,14 @@ pub fn lookups(image: &PinnedImage, demands: &Demands) -> Vec<Lookup> {
 
 /// Whether the registry may stop looking for more: these artifacts show all that this lookup's answer could show.
 #[must_use]
-pub fn satisfied(image: &PinnedImage, lookup: &Lookup, artifacts: &[Artifact], demands: &Demands) -> bool {
-    answerable(image, demands).iter().all(|question| {
+pub fn satisfied(
+    image: &PinnedImage,
+    lookup: &Lookup,
+    artifacts: &[Artifact],
+    demands: &Demands,
+    now: Timestamp,
+) -> bool {
+    answerable(image, demands, now).iter().all(|question| {
         let sources = question.sources();
         match sources.get(&lookup.repository) {
             Some(authorities) if question.wanted.digest == lookup.digest => question.exhausted(authorities, artifacts),
@@ -65,14 +75,15 @@ pub fn satisfied(image: &PinnedImage, lookup: &Lookup, artifacts: &[Artifact], d
 /// Decides: every requirement must hold.
 ///
 /// What is refused for certain, on complete evidence, is refused whatever else could not be found out; only then is
-/// missing evidence what makes a verdict undecided. A verdict's findings are all of its own weight.
+/// missing evidence what makes a verdict undecided. A verdict's findings are all of its own weight. A signature from
+/// after `now` counts nowhere.
 #[must_use]
-pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands) -> Judgement {
+pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, now: Timestamp) -> Judgement {
     let cases = Cases::of(evidence);
     let mut ledger = Ledger::default();
     let (mut refused, mut undecided) = (Vec::new(), Vec::new());
     for requirement in demands.requirements() {
-        match questions(image, requirement) {
+        match questions(image, requirement, now) {
             Err(finding) => refused.push(finding),
             Ok(questions) => {
                 for question in questions {
@@ -97,22 +108,26 @@ pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands) -> 
 
 /// What a requirement asks of the evidence: a question for each digest; none where nothing needs to be shown. At least
 /// one for a demand of signatures, or what is wrong with the image itself.
-fn questions<'a>(image: &'a PinnedImage, requirement: &'a Requirement) -> Result<Vec<Question<'a>>, Finding> {
+fn questions<'a>(
+    image: &'a PinnedImage,
+    requirement: &'a Requirement,
+    now: Timestamp,
+) -> Result<Vec<Question<'a>>, Finding> {
     match &requirement.demand {
         Demand::Unsigned | Demand::Excepted(_) => Ok(Vec::new()),
         Demand::Signatures(signatures) => {
             let wanted = platforms::wanted(image, &requirement.platforms)
                 .map_err(|finding| finding.of_rule(&requirement.rule))?;
-            Ok(wanted.into_iter().map(|wanted| Question { image, requirement, signatures, wanted }).collect())
+            Ok(wanted.into_iter().map(|wanted| Question { image, requirement, signatures, wanted, now }).collect())
         }
     }
 }
 
 /// The questions that evidence can answer. What is wrong with the image itself needs none: [`verify`] reports it.
-fn answerable<'a>(image: &'a PinnedImage, demands: &'a Demands) -> Vec<Question<'a>> {
+fn answerable<'a>(image: &'a PinnedImage, demands: &'a Demands, now: Timestamp) -> Vec<Question<'a>> {
     let mut answerable = Vec::new();
     for requirement in demands.requirements() {
-        if let Ok(questions) = questions(image, requirement) {
+        if let Ok(questions) = questions(image, requirement, now) {
             answerable.extend(questions);
         }
     }

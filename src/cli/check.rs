@@ -47,11 +47,7 @@ pub(super) struct Outcome {
 ///
 /// # Errors
 /// What keeps it from being read or judged at all.
-pub(super) fn decide(
-    paths: &[PathBuf],
-    common: &Common,
-    environment: &Environment,
-) -> Result<Outcome, Vec<Problem>> {
+pub(super) fn decide(paths: &[PathBuf], common: &Common, environment: &Environment) -> Result<Outcome, Vec<Problem>> {
     let progress = Progress::new();
     let setup = common.setup(environment, &BTreeSet::new(), progress.clone())?;
     let found = directory::read(paths, &setup.exclude, &mut std::io::stdin().lock(), &setup.source_limits());

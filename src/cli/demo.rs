@@ -6,7 +6,7 @@ use crate::demo::{self, Ended, Stage, Stay, World};
 use crate::reason::Problem;
 use crate::telemetry;
 
-use super::output::{Output, Stream};
+use super::output::{self, Output, Stream};
 use super::{Exit, block_on};
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ fn play(args: &Args, logging: &Logging<'_>, output: &Output) -> Result<Ended, Ve
     let program =
         std::env::args_os().next().map_or_else(|| "sealgate".to_owned(), |name| name.to_string_lossy().into_owned());
     let tell = |text: &str| {
-        output.raw(text.as_bytes());
+        output::raw(text.as_bytes());
     };
     let stage = Stage { tell: &tell, colour: output.colour(Stream::Out), program: &program };
     let stay = if args.once { Stay::UntilTold } else { Stay::UntilAsked };

@@ -20,7 +20,7 @@ use crate::settings;
 use crate::source::{self, directory};
 
 use super::Exit;
-use super::output::Output;
+use super::output;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -66,7 +66,7 @@ struct Listed {
     help: Option<String>,
 }
 
-pub(super) fn run(args: &Args, output: &Output) -> Exit {
+pub(super) fn run(args: &Args) -> Exit {
     let inventory = match list(args) {
         Ok(inventory) => inventory,
         Err(problems) => inventory(&[], &problems),
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Exit {
         // Strings and numbers only: it cannot fail, and an empty answer would be none.
         Form::Json => serde_json::to_string_pretty(&inventory).unwrap_or_else(|_| "null".to_owned()) + "\n",
     };
-    output.raw(text.as_bytes()).worst(exit)
+    output::raw(text.as_bytes()).worst(exit)
 }
 
 fn list(args: &Args) -> Result<Inventory, Vec<Problem>> {

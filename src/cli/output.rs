@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::reason::Problem;
 use crate::report::text::{self, Colour};
-use crate::report::{Report, json};
+use crate::report::{Report, github, json, junit, sarif};
 
 use super::{Environment, Exit, problem_report};
 
@@ -43,17 +43,14 @@ impl Output {
         Self { colour_wanted: environment.get("NO_COLOR").is_none_or(String::is_empty) }
     }
 
-    /// Writes what was asked for, byte by byte.
-    pub(super) fn raw(&self, bytes: &[u8]) -> Exit {
-        write(Stream::Out, bytes)
-    }
-
     /// Writes a report, and says what it means.
     pub(super) fn report(&self, report: &Report, form: Form, stream: Stream) -> Exit {
         let text = match form {
             Form::Text => text::render(report, self.colour(stream)),
             Form::Json => json::render(report),
-            Form::Sarif | Form::Junit | Form::Github => json::render(report),
+            Form::Sarif => sarif::render(report),
+            Form::Junit => junit::render(report),
+            Form::Github => github::render(report),
         };
         write(stream, text.as_bytes()).worst(Exit::of(report))
     }
@@ -63,11 +60,6 @@ impl Output {
         self.report(&problem_report(problems), Form::Text, Stream::Err)
     }
 
-    /// A line for the reader on stderr.
-    pub(super) fn note(&self, line: &str) {
-        write(Stream::Err, format!("{}\n", text::printable(line)).as_bytes());
-    }
-
     pub(super) fn colour(&self, stream: Stream) -> Colour {
         let terminal = match stream {
             Stream::Out => std::io::stdout().is_terminal(),
@@ -75,6 +67,11 @@ impl Output {
         };
         if terminal && self.colour_wanted { Colour::Ansi } else { Colour::None }
     }
+}
+
+/// Writes what was asked for, byte by byte.
+pub(super) fn raw(bytes: &[u8]) -> Exit {
+    write(Stream::Out, bytes)
 }
 
 fn write(stream: Stream, bytes: &[u8]) -> Exit {

@@ -13,7 +13,7 @@ use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::{File, Snapshot};
 use crate::source::directory::STDIN;
 
-use super::output::{Output, Stream};
+use super::output::{self, Output, Stream};
 use super::setup::{Common, usage};
 use super::{Environment, Exit, check, problem_report};
 
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, environment: &Environment, output: &Output) -> Ex
         return reported.worst(if changes.is_empty() { Exit::Ok } else { Exit::Changes });
     }
     let text = if args.diff { diff(&changes) } else { gate::joined(release).to_vec() };
-    output.raw(&text).worst(reported)
+    output::raw(&text).worst(reported)
 }
 
 fn refuse_stdin(args: &Args) -> Result<(), Vec<Problem>> {
@@ -93,9 +93,9 @@ fn rendered(file: &str, decided: &Decided) -> Problem {
     let folder = file.rsplit_once('/').map_or(".", |(folder, _)| folder);
     let message = format!("the folder `{folder}` is built with kustomize, whose files are not rewritten");
     let entries = entries.into_iter().collect::<Vec<_>>().join(", ");
-    Problem::new(ErrorCode::UnsupportedFile, message)
-        .in_file(file)
-        .with_help(format!("write into its kustomization: `images: [{entries}]`; or print what is rendered and pinned, without --write"))
+    Problem::new(ErrorCode::UnsupportedFile, message).in_file(file).with_help(format!(
+        "write into its kustomization: `images: [{entries}]`; or print what is rendered and pinned, without --write"
+    ))
 }
 
 /// A unified diff that `git apply` takes. Pinning changes scalars of files that were read as UTF-8.

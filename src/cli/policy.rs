@@ -6,7 +6,7 @@ use crate::assembly;
 use crate::report::Subject;
 use crate::report::{Policy, Report};
 
-use super::output::{Form, Output, Stream};
+use super::output::{self, Form, Output, Stream};
 use super::{Exit, problem_report};
 
 #[derive(Debug, clap::Subcommand)]
@@ -30,7 +30,7 @@ pub(super) fn run(command: &Command, output: &Output) -> Exit {
             if *form == Form::Text {
                 let line = |policy: &Policy| format!("policy `{}` is valid: {}\n", policy.name, policy.digest);
                 let lines: Vec<String> = policies.iter().map(line).collect();
-                return output.raw(lines.concat().as_bytes());
+                return output::raw(lines.concat().as_bytes());
             }
             let subject = Subject { policies, ..Subject::default() };
             let report = Report::new(subject, &[], &[], &[], Some(crate::gate::Answer::Pass));

@@ -22,6 +22,7 @@ use crate::signer::PublicKey;
 use crate::source;
 use crate::trust;
 
+use super::keyless::Keyless;
 use super::output::Form;
 use super::{Environment, block_on};
 
@@ -37,24 +38,11 @@ pub(super) struct Common {
     /// A public key in PEM (repeatable: any of them)
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
-    /// A signed annotation that must be there (with --key; repeatable)
+    /// A signed annotation that must be there (with --key or an identity; repeatable)
     #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
-    /// Keyless: not supported yet
-    #[arg(long, value_name = "SUBJECT")]
-    certificate_identity: Option<String>,
-    /// Keyless: not supported yet
-    #[arg(long, value_name = "REGEXP")]
-    certificate_identity_regexp: Option<String>,
-    /// Keyless: not supported yet
-    #[arg(long, value_name = "ISSUER")]
-    certificate_oidc_issuer: Option<String>,
-    /// Keyless: not supported yet
-    #[arg(long, value_name = "REGEXP")]
-    certificate_oidc_issuer_regexp: Option<String>,
-    /// Keyless: not supported yet
-    #[arg(long, value_name = "FILE")]
-    trusted_root: Option<PathBuf>,
+    #[command(flatten)]
+    keyless: Keyless,
     /// The daemon's configuration: says what the daemon would say (with --gate)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -102,7 +90,7 @@ pub(super) struct Setup {
 /// Where the policy comes from.
 enum Way {
     Policy,
-    Keys,
+    Signers,
     Gate { config: PathBuf, gate: String },
 }
 
@@ -128,11 +116,10 @@ impl Common {
         typed: &BTreeSet<Host>,
         observer: Arc<dyn Observer>,
     ) -> Result<Setup, Vec<Problem>> {
-        self.refuse_keyless()?;
         let background = match self.way()? {
             Way::Policy => Self::tool(assembly::policies(&self.policy)?, environment),
-            Way::Keys => {
-                let mut background = Self::tool(self.key_policy()?, environment);
+            Way::Signers => {
+                let mut background = Self::tool(self.signer_policy()?, environment);
                 background.access.hosts.extend(Host::parse("docker.io"));
                 background
             }
@@ -166,36 +153,39 @@ impl Common {
 
     fn way(&self) -> Result<Way, Vec<Problem>> {
         let by_gate = self.config.is_some() || self.gate.is_some();
-        match (self.policy.is_empty(), self.key.is_empty(), by_gate) {
-            (false, true, false) if self.annotations.is_empty() => Ok(Way::Policy),
-            (false, true, false) => Err(usage("-a belongs to --key; a policy has `annotations` of its own")),
-            (true, false, false) => Ok(Way::Keys),
-            (true, true, true) => match (self.config.clone(), self.gate.clone()) {
+        let by_signer = !self.key.is_empty() || self.keyless.is_asked();
+        match (self.policy.is_empty(), by_signer, by_gate) {
+            (false, false, false) if self.annotations.is_empty() => Ok(Way::Policy),
+            (false, false, false) => {
+                Err(usage("-a belongs to --key or an identity; a policy has `annotations` of its own"))
+            }
+            (true, true, false) => Ok(Way::Signers),
+            (true, false, true) => match (self.config.clone(), self.gate.clone()) {
                 (Some(config), Some(gate)) => Ok(Way::Gate { config, gate }),
                 _ => Err(usage("--config and --gate go together")),
             },
-            (true, true, false) => {
-                Err(usage("say what to verify against: --policy FILE, or --key FILE, or --config FILE --gate NAME"))
+            (true, false, false) => Err(usage(
+                "say what to verify against: --policy FILE, or --key FILE or --certificate-identity ID, or --config FILE \
+                 --gate NAME",
+            )),
+            _ => Err(usage("--policy, --key or identities, and --config exclude each other")),
+        }
+    }
+
+    /// cosign's own habits: any of these keys, or this identity, for all images.
+    fn signer_policy(&self) -> Result<PolicySet, Vec<Problem>> {
+        match (self.key.is_empty(), self.keyless.is_asked()) {
+            (false, true) => {
+                Err(usage("--key and the options for certificates exclude each other; a policy can name both"))
             }
-            _ => Err(usage("--policy, --key and --config exclude each other")),
+            (true, true) => {
+                let (identity, root) = self.keyless.read()?;
+                Ok(PolicySet::from_identity(identity, root, &self.signed_annotations()?))
+            }
+            (_, false) => self.key_policy(),
         }
     }
 
-    fn refuse_keyless(&self) -> Result<(), Vec<Problem>> {
-        let Self { certificate_identity, certificate_identity_regexp, certificate_oidc_issuer, .. } = self;
-        let texts = [
-            certificate_identity,
-            certificate_identity_regexp,
-            certificate_oidc_issuer,
-            &self.certificate_oidc_issuer_regexp,
-        ];
-        if texts.iter().any(|text| text.is_some()) || self.trusted_root.is_some() {
-            return Err(usage("keyless verification is not supported yet: use --key FILE or a policy with keys"));
-        }
-        Ok(())
-    }
-
-    /// cosign's own habits: any of these keys, for all images.
     fn key_policy(&self) -> Result<PolicySet, Vec<Problem>> {
         let mut keys = Vec::new();
         let mut problems = Vec::new();
@@ -212,7 +202,20 @@ impl Common {
                 ),
             }
         }
+        let annotations = match self.signed_annotations() {
+            Ok(annotations) if problems.is_empty() => annotations,
+            Ok(_) => return Err(problems),
+            Err(more) => {
+                problems.extend(more);
+                return Err(problems);
+            }
+        };
+        PolicySet::from_keys(keys, &annotations).map_err(|problem| vec![problem])
+    }
+
+    fn signed_annotations(&self) -> Result<BTreeMap<String, String>, Vec<Problem>> {
         let mut annotations = BTreeMap::new();
+        let mut problems = Vec::new();
         for text in &self.annotations {
             match text.split_once('=') {
                 Some((key, value)) if !key.is_empty() => {
@@ -221,10 +224,7 @@ impl Common {
                 _ => problems.extend(usage(format!("-a {text}: write KEY=VALUE"))),
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        PolicySet::from_keys(keys, &annotations).map_err(|problem| vec![problem])
+        if problems.is_empty() { Ok(annotations) } else { Err(problems) }
     }
 
     /// A command-line tool may ask what its policy names, and loopback.

@@ -17,9 +17,9 @@ use crate::pipeline::{self, Decided, Scope};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::Client;
+use crate::render::{self, Rendered};
 use crate::report::{Report, Subject};
 use crate::settings::{GateSettings, Mode, Settings};
-use crate::render::{self, Rendered};
 use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Store};
@@ -247,7 +247,10 @@ impl Gate {
         };
         let started = Instant::now();
         let decided = pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await;
-        self.timed(Step::Verify, decided.decision.answer() != Answer::Undecided, started);
+        let success = if decided.decision.answer() == Answer::Undecided { Success::Failed } else { Success::Ok };
+        let verifying = started.elapsed().saturating_sub(decided.resolving);
+        self.metrics.step(Step::Resolve, success, decided.resolving, now.as_second());
+        self.metrics.step(Step::Verify, success, verifying, now.as_second());
         Ok(decided)
     }
 
@@ -277,13 +280,13 @@ impl Gate {
             revision: Some(revision.id.clone()),
             policies: pipeline::policies(&self.policies.set),
         };
-        let Judging { judged, pins, retry_after } = Judging::default();
+        let Judging { judged, pins, retry_after, resolving } = Judging::default();
         let decision = match answer {
             Answer::Undecided => Decision::Undecided,
             Answer::Pass | Answer::Refuse => Decision::Refuse(problems.to_vec()),
         };
         let report = Report::new(subject, &judged, &[], problems, Some(decision.answer()));
-        Decided { decision, report, pins, judged, retry_after }
+        Decided { decision, report, pins, judged, retry_after, resolving }
     }
 }
 

@@ -17,6 +17,8 @@ use super::gate::{Assessed, Gate, now, panicked};
 
 /// How often a decision is begun anew because the policies changed while it was made; after that it waits.
 const MAX_RESTARTS: usize = 5;
+/// Superseded commits that are told of one fetch.
+const MAX_SUPERSEDED: usize = 20;
 
 /// What a look came to.
 pub(super) enum Looked {
@@ -65,6 +67,9 @@ impl Gate {
         if !policies_changed && triggers.iter().all(|trigger| *trigger == Trigger::PolicyChanged) {
             return Ok(Looked::AsBefore);
         }
+        if !policies_changed && triggers.iter().all(|trigger| *trigger == Trigger::TargetChanged) {
+            return if self.waits() { Ok(Looked::AsBefore) } else { self.keep_true().await };
+        }
         let stop = self.stop.clone();
         let head = stop.run_until_cancelled(self.observe()).await.ok_or(Failure::Stopped)??;
         self.status.ready = true;
@@ -111,10 +116,27 @@ impl Gate {
         self.metrics.stage(Stage::Observed, &revision);
         if self.state.observed.as_ref() != Some(&revision) {
             self.attempts = 0;
+            self.note_superseded(&revision);
             self.state.observed = Some(revision.clone());
             self.keep_state()?;
         }
         Ok(revision)
+    }
+
+    /// Tells of the commits between the head before and this one: nobody decides on them any more.
+    fn note_superseded(&mut self, head: &Revision) {
+        let Some(before) = &self.state.observed else { return };
+        let git = self.git.lock().unwrap_or_else(PoisonError::into_inner);
+        match git.between(&before.id, &head.id, MAX_SUPERSEDED) {
+            Ok(skipped) => {
+                for revision in &skipped {
+                    tracing::info!(gate = self.settings.name, revision, by = head.id, "superseded");
+                }
+                self.status.superseded = skipped;
+            }
+            // After a rewritten history there is no between.
+            Err(problem) => tracing::debug!(gate = self.settings.name, error = %problem, "skipped commits not listed"),
+        }
     }
 
     /// Decides on the newest revision, and brings it to the target where it passed.

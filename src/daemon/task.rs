@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::trigger::{Receiver, Sender, Trigger, Watch, file_places, repository_places, watch};
 
 use super::gate::Gate;
+
+/// How long changes at the target are gathered before they count as one.
+const GATHER: Duration = Duration::from_millis(250);
 
 /// Runs a gate until it is asked to stop.
 pub(super) async fn run(mut gate: Gate, sender: Sender, mut receiver: Receiver) -> &'static str {
@@ -23,8 +26,20 @@ pub(super) async fn run(mut gate: Gate, sender: Sender, mut receiver: Receiver) 
             biased;
             () = stop.cancelled() => return "gate",
             heard = receiver.next() => triggers = heard,
+            () = changed(&gate) => {
+                tokio::time::sleep(GATHER).await;
+                triggers = BTreeSet::from([Trigger::TargetChanged]);
+            }
             () = tokio::time::sleep(wait) => triggers = BTreeSet::from([then]),
         }
+    }
+}
+
+/// Waits until something at the target may have changed; for ever, where nobody asks or nothing is there yet.
+async fn changed(gate: &Gate) {
+    match &gate.target {
+        Some(target) => target.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the story says, and how to play on. Pure text.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::world::{GATE, Running, World};
 use crate::http::status::GateStatus;
@@ -26,7 +26,7 @@ impl Guide<'_> {
         )
     }
 
-    pub(super) fn good(&self, commit: &str) -> String {
+    pub(super) fn good(commit: &str) -> String {
         format!(
             "1. A good revision is committed: {}. Every image in it is signed with the policy's key.\n\n",
             short(commit)
@@ -34,23 +34,19 @@ impl Guide<'_> {
     }
 
     pub(super) fn applied(&self, running: &Running) -> String {
-        let mut text =
-            "\n   It passed, and it is what runs now. Every image is pinned to the digest that was verified:\n"
-                .to_owned();
+        let mut lines = String::new();
         for (name, content) in &running.files {
+            let file = printable(&self.path(&format!("out/{name}")));
             for (at, line) in (1..).zip(content.lines()).filter(|(_, line)| line.contains("image:")) {
-                text.push_str(&format!(
-                    "     {}:{at}: {}\n",
-                    printable(&self.path(&format!("out/{name}"))),
-                    printable(line.trim())
-                ));
+                let _ = writeln!(lines, "     {file}:{at}: {}", printable(line.trim()));
             }
         }
-        text.push('\n');
-        text
+        format!(
+            "\n   It passed, and it is what runs now, every image pinned to the digest that was verified:\n{lines}\n"
+        )
     }
 
-    pub(super) fn bad(&self, commit: &str) -> String {
+    pub(super) fn bad(commit: &str) -> String {
         format!(
             "2. A bad revision is committed: {}. It has an image that nobody signed, and more carts.\n\n",
             short(commit)
@@ -68,8 +64,8 @@ impl Guide<'_> {
 
     pub(super) fn farewell(&self) -> String {
         format!(
-            "The story came true. Leave `--once` away, and everything stays up to play with:\n  {} demo\n",
-            self.quoted(self.program)
+            "The story came true. Leave out `--once`, and everything stays up to play with:\n  {} demo\n",
+            quoted(self.program)
         )
     }
 
@@ -81,67 +77,80 @@ impl Guide<'_> {
     }
 
     /// What is told before a new decision.
-    pub(super) fn news(&self, status: &GateStatus) -> String {
+    pub(super) fn news(status: &GateStatus) -> String {
         let id = |revision: &Option<String>| revision.as_deref().map_or("none", short).to_owned();
         format!("\nRevision {} is decided on; revision {} runs.\n\n", id(&status.observed), id(&status.applied))
     }
 
+    /// How to play on, once the story is told.
     pub(super) fn play_on(&self) -> String {
-        let address = self.address;
-        let registry = self.world.registry().as_str();
-        let signed = self.world.signed();
-        let program = self.quoted(self.program);
-        let at = |name: &str| self.quoted(&self.path(name));
-        let (manifests, web, out) = (at("manifests"), at("manifests/web.yaml"), at("out"));
-        let (policy, config, key, public) =
-            (at("policy.yaml"), at("sealgate.yaml"), at("keys/demo.key"), at("keys/demo.pub"));
-        let (images, log) = (at("images"), at("sealgate.log"));
-        let rows = [
-            (manifests.as_str(), "the Git repository that the daemon watches"),
-            (&out, "what runs: a link to the files of the revision that passed last"),
-            (&policy, "which images may run, and who must have signed them"),
-            (&config, "the daemon's configuration"),
-            (&key, "signs; the policy names its public half"),
-            (&images, "the images, as OCI layouts; the registry serves them"),
-            (&log, "what the daemon logs"),
-            (&format!("http://{address}/"), "the status page"),
-            (&format!("http://{address}/metrics"), "the metrics"),
-            (&format!("http://{address}/api/v1/gates/{GATE}"), "the report on the newest revision"),
-        ];
-        let width = rows.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
-        let places: String = rows.iter().map(|(what, which)| format!("  {what:width$}  {which}\n")).collect();
         format!(
-            "Everything stays up until Ctrl-C, and the folder after it. What is where:\n\
-             {places}\n\
-             Mend the revision: shop/web:1.0 is signed. Name it, with its digest if you like, and commit:\n  \
-               sed -i 's|shop/web:.*|shop/web:1.0@{signed}|' {web}\n  \
-               git -C {manifests} commit -am 'Use the signed image'\n\
-             The new decision is shown here, and {out} changes. shop/web:1.2 is signed too, with a key that the policy\n\
-             does not name: try it, then add that key to the policy.\n\n\
-             Ask without a commit, and look at one image:\n  \
-               {program} check --policy {policy} {manifests}\n  \
-               {program} pin --policy {policy} {manifests}\n  \
-               {program} verify --key {public} {registry}/shop/web:1.0\n\
-             cosign says the same of these signatures:\n  \
-               cosign verify --key {public} --insecure-ignore-tlog=true {registry}/shop/web:1.0\n\n"
+            "Everything stays up until Ctrl-C, and the folder after it.\n\n{}\n{}\n",
+            self.places(),
+            self.commands()
         )
     }
 
-    /// A path in the world's folder, as the reader would write it.
-    fn path(&self, name: &str) -> String {
-        self.world.dir().join(Path::new(name)).display().to_string()
+    /// What is where.
+    fn places(&self) -> String {
+        let address = self.address;
+        let rows = [
+            (self.at("manifests"), "the Git repository that the daemon watches"),
+            (self.at("out"), "what runs: a link to the files of the revision that passed last"),
+            (self.at("policy.yaml"), "which images may run, and who must have signed them"),
+            (self.at("sealgate.yaml"), "the daemon's configuration"),
+            (self.at("keys/demo.key"), "the signer's private key; the policy names its public half"),
+            (self.at("images"), "the images, as OCI layouts, which the registry serves"),
+            (self.at("sealgate.log"), "what the daemon logs"),
+            (format!("http://{address}/"), "the status page"),
+            (format!("http://{address}/metrics"), "the metrics"),
+            (format!("http://{address}/api/v1/gates/{GATE}"), "the report on the newest revision"),
+        ];
+        let width = rows.iter().map(|(what, _)| what.chars().count()).max().unwrap_or_default();
+        let lines: Vec<String> = rows.iter().map(|(what, which)| format!("  {what:width$}  {which}\n")).collect();
+        lines.concat()
     }
 
-    /// A word as a shell takes it.
-    fn quoted(&self, word: &str) -> String {
-        let plain = |c: char| {
-            c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '=' | ':' | ',' | '@' | '%')
-        };
-        if !word.is_empty() && word.chars().all(plain) {
-            return word.to_owned();
-        }
-        format!("'{}'", printable(word).replace('\'', r"'\''"))
+    /// What to type.
+    fn commands(&self) -> String {
+        let (program, signed) = (quoted(self.program), self.world.signed());
+        let image = format!("{}/shop/web:1.0", self.world.registry().as_str());
+        let (manifests, web, policy) = (self.at("manifests"), self.at("manifests/web.yaml"), self.at("policy.yaml"));
+        let public = self.at("keys/demo.pub");
+        format!(
+            "Mend the revision: name the signed image, with its digest if you like, and commit. The new decision is\n\
+             shown here.\n  \
+               sed -i 's|shop/web:.*|shop/web:1.0@{signed}|' {web}\n  \
+               git -C {manifests} commit -am 'Use the signed image'\n\
+             shop/web:1.2 is signed too, with a key that the policy does not name: try it, then add the key to {policy}.\n\
+             (To sign 1.1, as the report advises, takes a registry that can be written to. This one only reads.)\n\n\
+             Ask without a commit, or about one image:\n  \
+               {program} check --policy {policy} {manifests}\n  \
+               {program} pin --policy {policy} {manifests}\n  \
+               {program} verify --key {public} {image}\n\
+             cosign says the same of these signatures:\n  \
+               cosign verify --key {public} --insecure-ignore-tlog=true {image}\n"
+        )
     }
+
+    /// A path in the world's folder.
+    fn path(&self, name: &str) -> String {
+        self.world.dir().join(name).display().to_string()
+    }
+
+    /// The same, as a shell takes it.
+    fn at(&self, name: &str) -> String {
+        quoted(&self.path(name))
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", printable(word).replace('\'', r"'\''"))
 }
 
 /// Text set in under the paragraph that it belongs to.
@@ -152,4 +161,17 @@ pub(super) fn indented(text: &str) -> String {
 /// A commit as people write it.
 fn short(commit: &str) -> &str {
     commit.get(..10).unwrap_or(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_each_word_as_it_is_meant() {
+        let table = [("a/b-1.0", "a/b-1.0"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''"), ("$x", "'$x'")];
+        for (word, expected) in table {
+            assert_eq!(quoted(word), expected);
+        }
+    }
 }

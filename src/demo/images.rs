@@ -62,10 +62,10 @@ impl Images {
             "architecture": "amd64",
             "os": "linux",
             "config": {},
-            "rootfs": { "type": "layers", "diff_ids": [&layer["digest"]] },
+            "rootfs": { "type": "layers", "diff_ids": [layer.get("digest")] },
         });
         let config = self.keep(repository, CONFIG, config.to_string().as_bytes())?;
-        self.keep_manifest(repository, tag, &config, layer)
+        self.keep_manifest(repository, tag, &config, &layer)
     }
 
     /// Adds a signature where cosign looks for it: under the tag `sha256-….sig`.
@@ -78,13 +78,13 @@ impl Images {
             "architecture": "",
             "os": "",
             "config": {},
-            "rootfs": { "type": "layers", "diff_ids": [&layer["digest"]] },
+            "rootfs": { "type": "layers", "diff_ids": [layer.get("digest")] },
         });
         let config = self.keep(repository, CONFIG, config.to_string().as_bytes())?;
-        self.keep_manifest(repository, &format!("sha256-{}.sig", image.hex()), &config, layer).map(drop)
+        self.keep_manifest(repository, &format!("sha256-{}.sig", image.hex()), &config, &layer).map(drop)
     }
 
-    fn keep_manifest(&self, repository: &str, tag: &str, config: &Value, layer: Value) -> io::Result<Digest> {
+    fn keep_manifest(&self, repository: &str, tag: &str, config: &Value, layer: &Value) -> io::Result<Digest> {
         let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
         let bytes = manifest.to_string().into_bytes();
         let mut descriptor = self.keep(repository, MANIFEST, &bytes)?;

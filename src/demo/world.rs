@@ -195,7 +195,11 @@ impl Manifests {
         index.write()?;
         let tree = repository.find_tree(index.write_tree()?)?;
         let author = Signature::now("Sealgate demo", "demo@sealgate.invalid")?;
-        let parent = if repository.is_empty()? { None } else { Some(repository.head()?.peel_to_commit()?) };
+        let parent = match repository.head() {
+            Ok(head) => Some(head.peel_to_commit()?),
+            Err(error) if error.code() == git2::ErrorCode::UnbornBranch => None,
+            Err(error) => return Err(error),
+        };
         let parents: Vec<_> = parent.iter().collect();
         Ok(repository.commit(Some("HEAD"), &author, &author, message, &tree, &parents)?.to_string())
     }
@@ -278,14 +282,15 @@ mod tests {
     fn an_earlier_demo_is_begun_anew_and_a_running_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let world = World::create(dir.path()).unwrap();
-        let first = world.manifests().commit(Chapter::Good).unwrap();
+        world.manifests().commit(Chapter::Good).unwrap();
+        let earlier = world.manifests().commit(Chapter::Bad).unwrap();
         fs::write(dir.path().join("notes"), "mine").unwrap();
         assert!(World::create(dir.path()).is_err());
         drop(world);
         let world = World::create(dir.path()).unwrap();
         world.manifests().commit(Chapter::Good).unwrap();
         let repository = GitRepository::open(dir.path().join("manifests")).unwrap();
-        assert!(repository.find_commit(first.parse().unwrap()).is_err());
+        assert!(repository.find_commit(earlier.parse().unwrap()).is_err());
         assert!(dir.path().join("notes").exists());
     }
 

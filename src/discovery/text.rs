@@ -1,4 +1,4 @@
-//! Images in the text of a string: a file of YAML or JSON that a ConfigMap carries, a manifest that a workflow applies.
+//! Images in the text of a string: a file of YAML or JSON that a `ConfigMap` carries, a manifest that a workflow applies.
 //! Controllers deploy from there. Like a guess it claims nothing; a rule of the user's with a path into the text does.
 
 use std::sync::Arc;

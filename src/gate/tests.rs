@@ -45,7 +45,7 @@ fn verified(image: &ImageRef) -> (PinnedImage, Verdict) {
         demand: Demand::Unsigned,
     };
     let demands = Demands::new(vec![requirement]).unwrap();
-    let verdict = verify::verify(&pinned, &[], &demands).verdict;
+    let verdict = verify::verify(&pinned, &[], &demands, jiff::Timestamp::UNIX_EPOCH).verdict;
     (pinned, verdict)
 }
 

@@ -22,6 +22,8 @@ pub struct GateStatus {
     pub state: Option<&'static str>,
     /// The newest commit seen.
     pub observed: Option<String>,
+    /// Commits between the head before and the newest one, on which nobody decides any more; the newest first.
+    pub superseded: Vec<String>,
     /// The newest commit that passed.
     pub passed: Option<String>,
     /// The commit at the target.

@@ -33,7 +33,9 @@ pub enum Step {
     Fetch,
     /// Reading files and finding images.
     Discover,
-    /// Resolving references and verifying images.
+    /// Resolving references.
+    Resolve,
+    /// Verifying images.
     Verify,
     /// Deciding, from files to report.
     Decide,
@@ -101,7 +103,8 @@ impl Stage {
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 6] = [Self::Fetch, Self::Discover, Self::Verify, Self::Decide, Self::DryRun, Self::Apply];
+    pub const ALL: [Self; 7] =
+        [Self::Fetch, Self::Discover, Self::Resolve, Self::Verify, Self::Decide, Self::DryRun, Self::Apply];
 
     /// The metric label.
     #[must_use]
@@ -109,6 +112,7 @@ impl Step {
         match self {
             Self::Fetch => "fetch",
             Self::Discover => "discover",
+            Self::Resolve => "resolve",
             Self::Verify => "verify",
             Self::Decide => "decide",
             Self::DryRun => "dry-run",

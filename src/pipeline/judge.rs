@@ -76,6 +76,8 @@ pub struct Judging {
     pub pins: Pins,
     /// The longest time that a registry asked us to wait.
     pub retry_after: Option<Duration>,
+    /// Until the last reference was resolved; images resolved before it were verified meanwhile.
+    pub resolving: Duration,
 }
 
 /// The answer to one reference, given once.
@@ -86,21 +88,31 @@ struct Round<'a> {
     kept: &'a Pins,
     resolved: Mutex<BTreeMap<String, Resolved>>,
     retry_after: Mutex<Option<Duration>>,
+    began: Instant,
+    /// Until the last reference was resolved.
+    resolving: Mutex<Duration>,
     end: Instant,
 }
 
 impl<R: Registry> Judge<'_, R> {
     /// Judges every entry. A panic, a time-out or a fault leaves an image undecided.
     pub async fn judge(&self, entries: Vec<Entry>, kept: &Pins) -> Judging {
-        let end = Instant::now() + self.bounds.decision_timeout;
-        let round = Round { kept, resolved: Mutex::default(), retry_after: Mutex::default(), end };
+        let began = Instant::now();
+        let round = Round {
+            kept,
+            resolved: Mutex::default(),
+            retry_after: Mutex::default(),
+            began,
+            resolving: Mutex::default(),
+            end: began + self.bounds.decision_timeout,
+        };
         let judged: Vec<Judged> = stream::iter(entries)
             .map(|entry| self.judge_safely(entry, &round))
             .buffered(self.bounds.jobs.max(1))
             .collect()
             .await;
-        let retry_after = *locked(&round.retry_after);
-        Judging { judged, pins: round.pins(), retry_after }
+        let (retry_after, resolving) = (*locked(&round.retry_after), *locked(&round.resolving));
+        Judging { judged, pins: round.pins(), retry_after, resolving }
     }
 
     async fn judge_safely(&self, entry: Entry, round: &Round<'_>) -> Judged {
@@ -181,7 +193,9 @@ impl<R: Registry> Judge<'_, R> {
     async fn resolve(&self, image: &ImageRef, round: &Round<'_>) -> Result<PinnedImage, Fault> {
         let cell = Arc::clone(locked(&round.resolved).entry(image.canonical()).or_default());
         let kept = round.kept.get(&image.canonical()).copied();
-        cell.get_or_init(|| self.resolve_now(image, kept)).await.clone()
+        let resolved = cell.get_or_init(|| self.resolve_now(image, kept)).await.clone();
+        *locked(&round.resolving) = round.began.elapsed();
+        resolved
     }
 
     async fn resolve_now(&self, image: &ImageRef, kept: Option<Digest>) -> Result<PinnedImage, Fault> {
@@ -202,7 +216,7 @@ impl<R: Registry> Judge<'_, R> {
         let mut evidence = Vec::with_capacity(lookups.len());
         let mut fetched = false;
         for lookup in &lookups {
-            let enough = |artifacts: &[_]| verify::satisfied(image, lookup, artifacts, demands);
+            let enough = |artifacts: &[_]| verify::satisfied(image, lookup, artifacts, demands, self.now);
             let known = kept.as_ref().and_then(|kept| {
                 let same = |one: &&Evidence| one.repository == lookup.repository && one.digest == lookup.digest;
                 kept.evidence.iter().find(same).filter(|one| enough(&one.artifacts))
@@ -217,7 +231,7 @@ impl<R: Registry> Judge<'_, R> {
             evidence.push(found);
             fetched = true;
         }
-        let judgement = verify::verify(image, &evidence, demands);
+        let judgement = verify::verify(image, &evidence, demands, self.now);
         let fresh = fetched || (lookups.is_empty() && kept.is_none());
         if let (Some(store), Verdict::Verified(_), true) = (self.store, &judgement.verdict, fresh)
             && let Err(problem) = store.keep_evidence(image, &evidence)

@@ -1,4 +1,4 @@
-//! The keys that a policy file names: read once, told apart, and counted in the policy's digest.
+//! The keys and trust roots that a policy file names: read once, told apart, and counted in the policy's digest.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use crate::fields::{Found, Path};
 use crate::manifest::tree::Node;
 use crate::reason::Place;
 use crate::signer::PublicKey;
+use crate::signer::root::TrustRoot;
 
 /// Fetches the bytes of a key file: the policy file's name and the path as written there, to bytes or a message.
 pub type Read<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>, String>;
@@ -15,7 +16,9 @@ pub type Read<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>, String>;
 pub(super) struct Keys {
     /// By rule and authority, both counted from 0.
     by_authority: BTreeMap<(usize, usize), PublicKey>,
-    /// The bytes of each, in the order of the file.
+    /// The trust roots, likewise.
+    roots: BTreeMap<(usize, usize), TrustRoot>,
+    /// The bytes of keys and roots, in the order of the file.
     pub(super) bytes: Vec<Vec<u8>>,
 }
 
@@ -35,7 +38,11 @@ impl Keys {
             let authorities = node.get("signatures").and_then(|node| node.get("authorities")).and_then(Node::items);
             let mut seen = BTreeMap::new();
             for (authority, node) in authorities.into_iter().flatten().enumerate() {
-                let Some((place, key)) = keys.one(node, file, read, &path.item(authority), found) else { continue };
+                let path = path.item(authority);
+                if let Some(root) = keys.trust_root(node, file, read, &path, found) {
+                    keys.roots.insert((rule, authority), root);
+                }
+                let Some((place, key)) = keys.one(node, file, read, &path, found) else { continue };
                 same_key(&mut seen, node, (place, &key), found);
                 keys.by_authority.insert((rule, authority), key);
             }
@@ -44,8 +51,42 @@ impl Keys {
     }
 
     /// The key of an authority, where it was read.
-    pub(super) fn get(&self, rule: usize, authority: usize) -> Option<&PublicKey> {
-        self.by_authority.get(&(rule, authority))
+    pub(super) fn key(&self, at: (usize, usize)) -> Option<&PublicKey> {
+        self.by_authority.get(&at)
+    }
+
+    /// The trust root of an authority, where it was read.
+    pub(super) fn root(&self, at: (usize, usize)) -> Option<&TrustRoot> {
+        self.roots.get(&at)
+    }
+
+    /// The trust root of one authority. None where it names none, or one that cannot be used, which is told here.
+    fn trust_root(
+        &mut self,
+        authority: &Node,
+        file: &str,
+        read: Read<'_>,
+        path: &Path,
+        found: &mut Found<'_>,
+    ) -> Option<TrustRoot> {
+        let node = authority.get("trustRoot")?.get("file")?;
+        let name = node.as_str()?;
+        let bytes = read(file, name).map_err(|why| (format!("cannot read the trust root `{name}`: {why}"), HELP_PATH));
+        let root = bytes.and_then(|bytes| {
+            let root = TrustRoot::from_json(&bytes).and_then(|root| match authority.get("keyless") {
+                Some(_) => root.issues().map(|()| root),
+                None => Ok(root),
+            });
+            self.bytes.push(bytes);
+            root.map_err(|error| (format!("cannot use the trust root `{name}`: {error}"), HELP_ROOT))
+        });
+        match root {
+            Ok(root) => Some(root),
+            Err((message, help)) => {
+                found.report(node.place, format!("{message} (in `{path}`)"), help);
+                None
+            }
+        }
     }
 
     /// The key of one authority. None where the authority names none in a way that is told elsewhere, or where it is
@@ -84,6 +125,9 @@ impl Keys {
 }
 
 const HELP_FILE: &str = "paths are relative to the policy's folder; put the public key there, or correct the path";
+const HELP_PATH: &str = "paths are relative to the policy's folder; put the trust root there, or correct the path";
+const HELP_ROOT: &str =
+    "give a sigstore trusted root in JSON, as `cosign trusted-root create` and the TUF repository write it";
 const HELP_KEY: &str = "give one public key in PEM, as `cosign public-key` and `openssl … -pubout` print it";
 
 fn source(key: &Node) -> Option<(Source<'_>, Place)> {

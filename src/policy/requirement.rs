@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 
 use crate::image::{Platform, Repository};
 use crate::signer::PublicKey;
+use crate::signer::identity::Identity;
+use crate::signer::root::TrustRoot;
 
 /// Everything that all policies demand of one image: at least one requirement, all of which must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,14 +50,24 @@ pub struct Signatures {
 pub struct Authority {
     /// Its name, unique in its rule.
     pub name: String,
-    /// The key that must have signed.
-    pub key: PublicKey,
+    /// Who must have signed.
+    pub signer: Signer,
     /// Signed annotations that must be present with exactly these values.
     pub annotations: BTreeMap<String, String>,
     /// Whether the name inside a simple-signing payload counts.
     pub signed_reference: SignedReference,
     /// The repository that holds the signatures, where it is not the image's own.
     pub source: Option<Repository>,
+}
+
+/// Who must have signed, and what must show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// This key; a log of the root must hold the signature, where there is a root.
+    Key(PublicKey, Option<TrustRoot>),
+    /// One of these identities, by a certificate that the root's authorities issued, with an entry in one of its logs.
+    /// Never empty.
+    Identity(Vec<Identity>, TrustRoot),
 }
 
 /// What is asked of the name inside a simple-signing payload.
@@ -87,6 +99,17 @@ pub struct Waiver {
     pub owner: String,
     /// The first UTC day on which it no longer holds, as `YYYY-MM-DD`.
     pub expires: String,
+}
+
+impl Signer {
+    /// The hint by which candidates of this signer can be told, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Key(key, _) => Some(key.hint()),
+            Self::Identity(..) => None,
+        }
+    }
 }
 
 impl Demands {

@@ -1,5 +1,7 @@
 //! What a policy may say, what it may not, and which images it speaks of.
 
+mod keyless;
+
 use std::fmt::Write as _;
 
 use super::*;
@@ -14,6 +16,7 @@ fn read(_policy: &str, path: &str) -> Result<Vec<u8>, String> {
     match path {
         "ci.pub" | "same.pub" => Ok(KEY.as_bytes().to_vec()),
         "other.pub" => Ok(OTHER.as_bytes().to_vec()),
+        "trusted_root.json" => Ok(sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec()),
         "private.pem" => Ok(b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n".to_vec()),
         _ => Err("no such file".to_owned()),
     }
@@ -118,13 +121,10 @@ fn a_wrong_policy_is_refused_at_its_place() {
         (authority("key: {file: ci.pub, data: x}"), 11, 14, "more than one"),
         (authority("key: {secret: {name: x}}"), 11, 23, "not supported yet"),
         (authority("key: {kms: 'awskms://x'}"), 11, 20, "not supported yet"),
-        (authority("source: a.io/x"), 10, 9, "missing field `key`"),
-        (authority("keyless: {identities: []}"), 11, 18, "not supported yet"),
+        (authority("source: a.io/x"), 10, 9, "missing field `key` or `keyless`"),
         (authority("notation: {}"), 11, 19, "not supported yet"),
         (authority("contentTrust: {}"), 11, 23, "not supported yet"),
-        (authority("key: {file: ci.pub}\n    trustRoot: {file: x}"), 12, 20, "not supported yet"),
-        (authority("key: {file: ci.pub}\n    transparencyLog: require"), 12, 26, "not supported yet"),
-        (authority("key: {file: ci.pub}\n    transparencyLog: maybe"), 12, 26, "not known"),
+        (authority("key: {file: ci.pub}\n    transparencyLog: maybe"), 12, 26, "cannot be `maybe`"),
         (authority("key: {file: ci.pub}\n    signedReference: digest"), 12, 26, "cannot be"),
         (authority("key: {file: ci.pub}\n    source: signatures"), 12, 17, "no repository"),
         (authority("key: {file: ci.pub}\n    annotations: {build: 1}"), 12, 30, "must be a string"),

@@ -9,10 +9,11 @@ use serde::Deserialize;
 use super::exception::{self, Exception};
 use super::glob::{NamespacePattern, Pattern};
 use super::keys::Keys;
-use super::requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference, Waiver};
+use super::requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference, Signer, Waiver};
 use super::rule::Rule;
 use super::trusted::{self, Trusted};
 use crate::fields::Complaint;
+use crate::signer::identity::{Expected, Identity};
 
 /// One document of a policy file.
 #[derive(Debug, Deserialize)]
@@ -89,12 +90,12 @@ struct WrittenSignatures {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WrittenAuthority {
     name: String,
-    #[serde(rename = "key")]
-    _key: WrittenKey,
+    key: Option<WrittenKey>,
+    keyless: Option<WrittenKeyless>,
+    trust_root: Option<WrittenRoot>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
-    #[serde(rename = "transparencyLog")]
-    _transparency_log: Option<TransparencyLog>,
+    transparency_log: Option<TransparencyLog>,
     signed_reference: Option<WrittenReference>,
     source: Option<String>,
 }
@@ -109,10 +110,36 @@ struct WrittenKey {
     _data: Option<String>,
 }
 
+/// Read for its strictness, as the key is.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRoot {
+    #[serde(rename = "file")]
+    _file: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenKeyless {
+    identities: Vec<WrittenIdentity>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenIdentity {
+    issuer: Option<String>,
+    #[serde(rename = "issuerRegExp")]
+    issuer_pattern: Option<String>,
+    subject: Option<String>,
+    #[serde(rename = "subjectRegExp")]
+    subject_pattern: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum TransparencyLog {
     Ignore,
+    Require,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -203,11 +230,9 @@ impl WrittenSignatures {
             return Err(Complaint::new("the threshold is above the number of authorities", "lower it"));
         }
         let authority = |(index, written): (usize, WrittenAuthority)| {
-            let missing =
-                || Complaint::new(format!("authority `{}` has no key", written.name), "write `key: {file: …}`");
-            let key = keys.get(rule, index).cloned().ok_or_else(missing)?;
+            let at = (rule, index);
             Ok(Authority {
-                key,
+                signer: written.signer(keys, at)?,
                 signed_reference: match written.signed_reference {
                     None | Some(WrittenReference::Ignore) => SignedReference::Ignore,
                     Some(WrittenReference::Repository) => SignedReference::Repository,
@@ -220,6 +245,56 @@ impl WrittenSignatures {
         let authorities = self.authorities.into_iter().enumerate().map(authority).collect::<Result<_, _>>()?;
         Ok(Signatures { threshold, authorities })
     }
+}
+
+impl WrittenAuthority {
+    /// Who must have signed; the key and the root were fetched when the places of problems were still known.
+    fn signer(&self, keys: &Keys, at: (usize, usize)) -> Result<Signer, Complaint> {
+        let wrong = |message: &str| {
+            Complaint::new(format!("authority `{}` {message}", self.name), "write `key: {file: …}` or `keyless`")
+        };
+        let root = || keys.root(at).cloned().ok_or_else(|| wrong("has no trust root"));
+        match (&self.key, &self.keyless, self.transparency_log, &self.trust_root) {
+            (Some(_), None, None | Some(TransparencyLog::Ignore), None) => {
+                Ok(Signer::Key(keys.key(at).cloned().ok_or_else(|| wrong("has no key"))?, None))
+            }
+            (Some(_), None, Some(TransparencyLog::Require), Some(_)) => {
+                Ok(Signer::Key(keys.key(at).cloned().ok_or_else(|| wrong("has no key"))?, Some(root()?)))
+            }
+            (None, Some(keyless), None | Some(TransparencyLog::Require), Some(_)) => {
+                let identities: Vec<Identity> =
+                    keyless.identities.iter().map(WrittenIdentity::identity).collect::<Result<_, _>>()?;
+                if identities.is_empty() {
+                    return Err(wrong("names no identity"));
+                }
+                Ok(Signer::Identity(identities, root()?))
+            }
+            _ => Err(wrong("must name a key or identities, and a trust root exactly where it counts")),
+        }
+    }
+}
+
+impl WrittenIdentity {
+    fn identity(&self) -> Result<Identity, Complaint> {
+        Ok(Identity {
+            issuer: expected(self.issuer.as_deref(), self.issuer_pattern.as_deref(), "issuer")?,
+            subject: expected(self.subject.as_deref(), self.subject_pattern.as_deref(), "subject")?,
+        })
+    }
+}
+
+fn expected(exact: Option<&str>, pattern: Option<&str>, what: &str) -> Result<Expected, Complaint> {
+    let expected = match (exact, pattern) {
+        (Some(text), None) => Expected::exactly(text),
+        (None, Some(pattern)) => Expected::matching(pattern),
+        (None, None) | (Some(_), Some(_)) => {
+            return Err(Complaint::new(
+                format!("an identity has exactly one {what}"),
+                "write it exactly or as a pattern",
+            ));
+        }
+    };
+    expected.map_err(|error| Complaint::new(format!("an identity's {what}: {error}"), ""))
 }
 
 impl WrittenException {

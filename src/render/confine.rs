@@ -40,8 +40,11 @@ impl Confined {
     /// Copies the files and finds the renderer.
     pub(super) fn new(files: &[File]) -> Result<Self, Problem> {
         let program = kustomize().ok_or_else(|| {
-            Problem::new(ErrorCode::UnsupportedFile, "a folder is to be built with kustomize, and there is no `kustomize` and no `kubectl`")
-                .with_help("install one of them on the PATH, or render the folder into plain manifests, or `exclude` it")
+            Problem::new(
+                ErrorCode::UnsupportedFile,
+                "a folder is to be built with kustomize, and there is no `kustomize` and no `kubectl`",
+            )
+            .with_help("install one of them on the PATH, or render the folder into plain manifests, or `exclude` it")
         })?;
         let failed = |error: std::io::Error| {
             Problem::new(ErrorCode::FileUnreadable, format!("failed to copy the files to be rendered: {error}"))
@@ -61,7 +64,9 @@ impl Confined {
     pub(super) fn build(&self, folder: &str) -> Result<Vec<u8>, Problem> {
         let failed = |what: String| {
             Problem::new(ErrorCode::UnsupportedFile, format!("failed to build the folder with kustomize: {what}"))
-                .with_help("see that `kustomize build` works on the files of this path alone, YAML and JSON, without plugins")
+                .with_help(
+                    "see that `kustomize build` works on the files of this path alone, YAML and JSON, without plugins",
+                )
         };
         let folder = self.copy.path().join(private(folder)?);
         let mut child = self.command(&folder).spawn().map_err(|error| failed(error.to_string()))?;
@@ -81,7 +86,10 @@ impl Confined {
 
     fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(format!("ulimit -v {MEMORY} && ulimit -t {PROCESSOR} && ulimit -c 0 && exec \"$@\"")).arg("sh");
+        command
+            .arg("-c")
+            .arg(format!("ulimit -v {MEMORY} && ulimit -t {PROCESSOR} && ulimit -c 0 && exec \"$@\""))
+            .arg("sh");
         if let Some(unshare) = &self.no_network {
             command.arg(unshare).arg("-rn");
         }
@@ -99,8 +107,11 @@ fn private(path: &str) -> Result<PathBuf, Problem> {
             Component::Normal(name) => inside.push(name),
             Component::CurDir | Component::RootDir => {}
             Component::ParentDir | Component::Prefix(_) => {
-                return Err(Problem::new(ErrorCode::Usage, format!("`{path}` leads out of its folder and cannot be rendered"))
-                    .with_help("name the path without `..`"));
+                return Err(Problem::new(
+                    ErrorCode::Usage,
+                    format!("`{path}` leads out of its folder and cannot be rendered"),
+                )
+                .with_help("name the path without `..`"));
             }
         }
     }
@@ -126,7 +137,10 @@ fn unshare() -> Option<PathBuf> {
 #[expect(clippy::disallowed_methods, reason = "the renderer is the user's own, found as a shell finds it")]
 fn found(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|path| path.is_file())
+    std::env::split_paths(&folders)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 /// Reads in a thread of its own, so that a full pipe blocks nobody; one byte more than allowed.

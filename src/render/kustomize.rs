@@ -120,11 +120,16 @@ impl Folders {
             if LOCAL.contains(&key.text.as_str()) {
                 for item in node.items().unwrap_or_default() {
                     let known = item.as_str().and_then(|text| resolved(folder_of(&file.path), text));
-                    let known = known.is_some_and(|path| there.contains(path.as_str()) || self.folders.contains_key(&path));
+                    let known =
+                        known.is_some_and(|path| there.contains(path.as_str()) || self.folders.contains_key(&path));
                     if !known {
                         let named = item.as_str().unwrap_or("(no text)");
                         let message = format!("`{named}` is no file and no kustomization in this path");
-                        problems.push(refuse(item, message, "copy it into the repository: nothing is fetched from elsewhere"));
+                        problems.push(refuse(
+                            item,
+                            message,
+                            "copy it into the repository: nothing is fetched from elsewhere",
+                        ));
                     }
                 }
             }

@@ -149,14 +149,23 @@ pub fn printable(text: &str) -> String {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}'..='\u{2029}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+    let mut out = text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if odd(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
         out
-    })
+    });
+    // What a runner of pipelines would obey: `##[` anywhere, `::` where a line begins.
+    if out.contains("##[") {
+        out = out.replace("##[", "#\\u{23}[");
+    }
+    if let Some(rest) = out.trim_start().strip_prefix("::") {
+        let indent = out.len().saturating_sub(rest.len()).saturating_sub(2);
+        out.replace_range(indent..indent.saturating_add(1), "\\u{3a}");
+    }
+    out
 }
 
 #[cfg(test)]
@@ -167,5 +176,7 @@ mod tests {
     fn hostile_names_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
         assert_eq!(printable("naïve ✓"), "naïve ✓");
+        assert_eq!(printable("  ::stop-commands::x"), "  \\u{3a}:stop-commands::x");
+        assert_eq!(printable("a ##[add-mask]x"), "a #\\u{23}[add-mask]x");
     }
 }

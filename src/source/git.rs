@@ -160,6 +160,23 @@ impl Git {
         repository.graph_descendant_of(new, old).map_err(|error| self.damage("compare commits in", &error))
     }
 
+    /// The commits that came after `old` and before `new`, the newest first, at most so many.
+    ///
+    /// # Errors
+    /// When the kept repository cannot be read.
+    pub fn between(&self, old: &str, new: &str, limit: usize) -> Result<Vec<String>, Problem> {
+        let (old, new) = (Self::id(old)?, Self::id(new)?);
+        let repository = self.open()?;
+        let walk = || -> Result<Vec<String>, git2::Error> {
+            let mut walk = repository.revwalk()?;
+            walk.push(new)?;
+            walk.hide(old)?;
+            // The first one is the head itself.
+            walk.skip(1).take(limit).map(|id| id.map(|id| id.to_string())).collect()
+        };
+        walk().map_err(|error| self.damage("compare commits in", &error))
+    }
+
     /// The YAML and JSON files of a commit under the path, sorted by path.
     ///
     /// # Errors

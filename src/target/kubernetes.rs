@@ -24,25 +24,28 @@ mod run;
 mod takeover;
 mod trial;
 mod trouble;
+mod version;
+mod watching;
 mod window;
 mod writing;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use connection::Cluster;
 
 use self::connection::Connection;
+use self::drift::Known;
 use self::inventory::State;
 use self::ledger::{Ledger, LedgerError};
 use self::plan::Id;
 use self::prepare::Prepared;
 use self::run::Run;
 use self::trouble::Trouble;
+use self::watching::{Settled, Watches};
 use crate::gate::release::ApprovedRelease;
 use crate::outcome::Outcome;
 use crate::reason::{ErrorCode, Problem};
@@ -53,6 +56,7 @@ const FRESH: Duration = Duration::from_mins(2);
 
 /// How a gate uses a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration of its own")]
 pub struct Options {
     /// The gate's name. What it applies carries it as a label; no two gates may have the same.
     pub gate: String,
@@ -68,6 +72,8 @@ pub struct Options {
     pub force: bool,
     /// Whether what somebody edited in an object that was applied is undone; else it is a conflict.
     pub correct: bool,
+    /// Whether what was applied is watched, to see at once what somebody changes.
+    pub watch: bool,
 }
 
 /// A cluster.
@@ -78,8 +84,11 @@ pub struct Kubernetes {
     gate_label: String,
     /// The last dry run that was accepted, until it is applied.
     prepared: Mutex<Option<Prepared>>,
-    /// The resource versions at which objects were found to be as they should be.
-    settled: Mutex<BTreeMap<Id, String>>,
+    /// The versions at which objects were found to be as they should be.
+    settled: Settled,
+    watches: Watches,
+    /// The release that was looked for last, placed.
+    known: Mutex<Option<Arc<Known>>>,
 }
 
 impl Options {
@@ -94,6 +103,7 @@ impl Options {
             prune: false,
             force: false,
             correct: true,
+            watch: true,
         }
     }
 }
@@ -114,7 +124,15 @@ impl Kubernetes {
         }
         let connection = Connection::open(&options.cluster).await?;
         let gate_label = inventory::gate_label(&options.gate);
-        Ok(Self { connection, options, gate_label, prepared: Mutex::default(), settled: Mutex::default() })
+        let settled = Settled::default();
+        let watches = Watches::new(connection.watcher(), gate_label.clone(), Arc::clone(&settled));
+        let (prepared, known) = (Mutex::default(), Mutex::default());
+        Ok(Self { connection, options, gate_label, prepared, settled, watches, known })
+    }
+
+    /// Waits until something at the cluster may differ from what was applied.
+    pub async fn changed(&self) {
+        self.watches.changed().await;
     }
 
     fn ledger(&self) -> Ledger<'_> {
@@ -136,9 +154,9 @@ impl Kubernetes {
         kept.filter(|prepared| prepared.made.elapsed() < FRESH && prepared.is_of(release, &self.gate_label))
     }
 
-    fn settle(&self, id: &Id, resource_version: Option<String>) {
+    fn settle(&self, id: &Id, version: Option<String>) {
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        match resource_version {
+        match version {
             Some(version) => settled.insert(id.clone(), version),
             None => settled.remove(id),
         };

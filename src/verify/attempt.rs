@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::candidate::{Annotation, Certificate, Miss, Reading, Signed, Subject, escaped, shown};
+use jiff::Timestamp;
+
+use super::candidate::{Annotation, Certificate, Hint, Miss, Reading, Signed, Subject, escaped, shown};
 use super::verdict::Check;
 use crate::image::{Digest, ImageRef, Repository};
-use crate::policy::requirement::{Authority, SignedReference};
+use crate::policy::requirement::{Authority, SignedReference, Signer};
 use crate::reason::Reason;
 
 /// How many of a list a message names.
@@ -17,6 +19,8 @@ pub(super) struct About<'a> {
     pub(super) digest: Digest,
     /// The image's repository.
     pub(super) repository: &'a Repository,
+    /// The time of the question.
+    pub(super) now: Timestamp,
 }
 
 /// What became of a candidate under an authority.
@@ -25,33 +29,74 @@ pub(super) type Attempt = Result<Counted, Miss>;
 /// A candidate that fulfils all that an authority asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counted {
+    /// What makes two signers one.
     pub(super) signer: Digest,
+    /// The signer's name in reports.
+    pub(super) name: String,
     pub(super) message: String,
 }
 
 /// Holds `reading` against `authority`, check after check.
 pub(super) fn attempt(reading: &Reading, authority: &Authority, about: &About<'_>) -> Attempt {
     let signed = reading.signed.as_ref().map_err(Miss::clone)?;
-    if !signed.is_by(&authority.key) {
-        return Err(stranger(reading.hint, signed, &[authority]));
-    }
+    let (who, name, how) = proven(reading, signed, authority, about.now)?;
     let subjects = about_digest(signed, about)?;
     annotated(&subjects, &authority.annotations)?;
     let note = reference(signed, authority, about)?;
-    let key = authority.key.fingerprint();
-    let message = format!("signed by authority `{}` with key {key}{note}", authority.name);
-    Ok(Counted { signer: key, message })
+    let message = format!("signed by authority `{}` {how}{note}", authority.name);
+    Ok(Counted { signer: who, name, message })
 }
 
-/// The miss of a signature that none of these authorities' keys made.
-pub(super) fn stranger(hint: Option<Digest>, signed: &Signed, authorities: &[&Authority]) -> Miss {
-    let keys: BTreeMap<Digest, &str> =
-        authorities.iter().map(|authority| (authority.key.fingerprint(), authority.name.as_str())).collect();
-    let expected = listed(keys.iter().map(|(key, name)| format!("key {key} of authority `{name}`")), "or");
+/// Who of the authority's signed: the signer, its name, and how that is told.
+fn proven(
+    reading: &Reading,
+    signed: &Signed,
+    authority: &Authority,
+    now: Timestamp,
+) -> Result<(Digest, String, String), Miss> {
+    let stranger = || stranger(reading.hint.as_ref(), signed, &[authority]);
+    match &authority.signer {
+        Signer::Key(key, _) if !signed.is_by(key) => Err(stranger()),
+        Signer::Key(key, root) => {
+            let print = key.fingerprint();
+            let how = match root {
+                Some(root) => {
+                    signed.logged(key, root, now)?;
+                    format!("with key {print}, as a transparency log shows")
+                }
+                None => format!("with key {print}"),
+            };
+            Ok((print, print.to_string(), how))
+        }
+        Signer::Identity(identities, root) => match signed.certificate {
+            Certificate::None => Err(stranger()),
+            Certificate::Beside | Certificate::Only => {
+                let certified = signed.certified(root, now)?;
+                certified.among(identities)?;
+                Ok((certified.signer(), certified.to_string(), format!("as {certified}")))
+            }
+        },
+    }
+}
+
+/// The miss of a signature that none of these authorities' signers made.
+pub(super) fn stranger(hint: Option<&Hint>, signed: &Signed, authorities: &[&Authority]) -> Miss {
+    let mut keys = BTreeMap::new();
+    let mut expected = Vec::new();
+    for Authority { name, signer, .. } in authorities {
+        expected.push(match signer {
+            Signer::Key(key, _) => {
+                keys.insert(key.fingerprint(), name.as_str());
+                format!("key {} of authority `{name}`", key.fingerprint())
+            }
+            Signer::Identity(..) => format!("a certificate for authority `{name}`"),
+        });
+    }
+    let expected = listed(expected.into_iter(), "or");
     let message = match (signed.certificate, hint) {
         (Certificate::Only, _) => format!("signed with a certificate (keyless); expected {expected}"),
         (Certificate::Beside, _) => format!("comes with a certificate; expected {expected}"),
-        (Certificate::None, Some(found)) => match keys.get(&found) {
+        (Certificate::None, Some(Hint::Key(found))) => match keys.get(found) {
             Some(name) => {
                 format!(
                     "says that key {found} of authority `{name}` made it, but the signature does not verify with it"
@@ -61,7 +106,7 @@ pub(super) fn stranger(hint: Option<Digest>, signed: &Signed, authorities: &[&Au
                 format!("signed by key {found}, as it says, which no authority of the rule names; expected {expected}")
             }
         },
-        (Certificate::None, None) => format!("not signed by {expected}, or altered since"),
+        (Certificate::None, Some(Hint::Identity(_)) | None) => format!("not signed by {expected}, or altered since"),
     };
     Miss { check: Check::Key, reason: Reason::SignatureInvalid, message }
 }

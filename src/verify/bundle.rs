@@ -1,8 +1,8 @@
-//! Sigstore bundles as cosign 3 writes them for `sign --key`: a DSSE envelope around an in-toto statement whose predicate
-//! type says that it is a signature (COS-05, DSSE-01 … DSSE-07).
+//! Sigstore bundles as cosign 3 writes them for `sign`: a DSSE envelope around an in-toto statement whose predicate type
+//! says that it is a signature (COS-05, DSSE-01 … DSSE-07).
 //!
-//! Log entries and timestamps may be there and are not looked at: no rule asks for them. What a signature is for stands
-//! in its statement alone, so an attestation never counts as one.
+//! Certificates, log entries and timestamps may be there and are not looked at here: `keyless` does where an authority
+//! asks for them. What a signature is for stands in its statement alone, so an attestation never counts as one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -10,9 +10,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::candidate::{Annotation, Certificate, Claim, Miss, Signed, Subject, shown};
+use super::candidate::{Annotation, Certificate, Claim, Hint, Miss, Proofs, Signed, Subject, shown};
 use super::json::{self, Members};
 use super::key::{MAX_SIGNATURE, Scheme};
+use super::keyless;
 use crate::image::Digest;
 
 /// What every bundle's media type begins with; its version follows.
@@ -106,14 +107,22 @@ struct StatementSubject {
     annotations: Members<Annotation>,
 }
 
-/// Reads a bundle, with the key that its hint names.
-pub(super) fn read(bytes: &Bytes) -> (Option<Digest>, Result<Signed, Miss>) {
+/// Reads a bundle, with the signer that it names.
+pub(super) fn read(bytes: &Bytes) -> (Option<Hint>, Result<Signed, Miss>) {
     let bundle: Bundle = match json::read(bytes) {
         Ok(bundle) => bundle,
         Err(error) => return (None, Err(Miss::malformed(format!("the bundle cannot be read: {error}")))),
     };
-    let hint = bundle.verification_material.public_key.as_ref().and_then(|key| named_key(&key.hint));
-    (hint, signed(bundle))
+    let hint = match &bundle.verification_material.public_key {
+        Some(key) => named_key(&key.hint).map(Hint::Key),
+        None => claimed(bytes).map(Hint::Identity),
+    };
+    (hint, signed(bundle, bytes))
+}
+
+/// Who the bundle's certificate says that signed.
+fn claimed(bytes: &Bytes) -> Option<keyless::Certified> {
+    keyless::claimed(keyless::read(bytes).ok()?.signing_certificate()?)
 }
 
 /// The key that a hint names, where it is one of cosign's: base64 of the SHA-256 of the SPKI.
@@ -122,7 +131,7 @@ fn named_key(hint: &str) -> Option<Digest> {
     Some(Digest::from_raw(raw.try_into().ok()?))
 }
 
-fn signed(bundle: Bundle) -> Result<Signed, Miss> {
+fn signed(bundle: Bundle, bytes: &Bytes) -> Result<Signed, Miss> {
     if !VERSIONS.contains(&bundle.media_type.as_str()) {
         let message = format!("bundles of type {} cannot be read", shown(&bundle.media_type));
         return Err(Miss::malformed(message));
@@ -138,7 +147,7 @@ fn signed(bundle: Bundle) -> Result<Signed, Miss> {
             return Err(Miss::malformed("a bundle holds either an envelope or a message's signature"));
         }
     };
-    opened(&envelope, certificate)
+    opened(&envelope, certificate, bytes)
 }
 
 /// Exactly one of key and certificate says who signed.
@@ -150,7 +159,7 @@ fn certificate(material: &Material) -> Result<Certificate, Miss> {
     }
 }
 
-fn opened(envelope: &Envelope, certificate: Certificate) -> Result<Signed, Miss> {
+fn opened(envelope: &Envelope, certificate: Certificate, bytes: &Bytes) -> Result<Signed, Miss> {
     let payload = decoded(&envelope.payload, "payload")?;
     let [only] = envelope.signatures.as_slice() else {
         let count = envelope.signatures.len();
@@ -166,7 +175,8 @@ fn opened(envelope: &Envelope, certificate: Certificate) -> Result<Signed, Miss>
     }
     let claim = claim(&payload)?;
     let message = Bytes::from(encode(PAYLOAD_TYPE, &payload));
-    Ok(Signed { scheme: Scheme::Bundle, message, signature, certificate, claim })
+    let proofs = Proofs::Bundle(bytes.clone());
+    Ok(Signed { scheme: Scheme::Bundle, message, signature, certificate, claim, proofs })
 }
 
 /// DSSE's pre-authentication encoding: what is signed in place of the payload (DSSE-01).

@@ -3,16 +3,22 @@
 //! Reading trusts nothing. A claim counts only behind [`Signed::is_by`], on one and the same signature.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use sigstore_verify::types::{Bundle, SignatureContent};
 
 use super::key::{Scheme, verifies};
+use super::keyless;
+use super::keyless::attached::Attached;
 use super::verdict::{CandidateKind, Check};
 use super::{bundle, cosign};
 use crate::artifact::{Artifact, Content};
 use crate::image::Digest;
 use crate::reason::Reason;
 use crate::signer::PublicKey;
+use crate::signer::root::TrustRoot;
 
 /// Largest simple-signing payload or bundle that is read, in bytes. Signatures are a thousandth of it; what is larger is
 /// hashed again on every question, and parsed, for nothing.
@@ -25,10 +31,19 @@ pub(super) struct Reading {
     pub(super) kind: CandidateKind,
     /// The digest of the layer; of the manifest, where there is none.
     pub(super) digest: Digest,
-    /// The digest of the signer's SPKI as the candidate itself names it: nothing but a hint.
-    pub(super) hint: Option<Digest>,
+    /// The signer as the candidate itself names it: nothing but a hint.
+    pub(super) hint: Option<Hint>,
     /// The signature, or why it is none.
     pub(super) signed: Result<Signed, Miss>,
+}
+
+/// Whom a candidate names as its signer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// The key with this digest.
+    Key(Digest),
+    /// What its certificate says.
+    Identity(keyless::Certified),
 }
 
 /// A signature with what it is about.
@@ -40,6 +55,15 @@ pub(super) struct Signed {
     /// Whether a certificate came with it, and what that means here.
     pub(super) certificate: Certificate,
     pub(super) claim: Claim,
+    pub(super) proofs: Proofs,
+}
+
+/// What lies beside a signature and may prove who made it and when. Not looked at before an authority asks.
+pub(super) enum Proofs {
+    /// The bundle as a whole.
+    Bundle(Bytes),
+    /// Annotations.
+    Attached(Attached),
 }
 
 /// Whether a certificate comes with a signature.
@@ -78,10 +102,13 @@ pub(super) enum Annotation {
 
 /// The first check that something failed, and what it means for the image if nothing else is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Miss {
-    pub(super) check: Check,
-    pub(super) reason: Reason,
-    pub(super) message: String,
+pub struct Miss {
+    /// The check.
+    pub check: Check,
+    /// What the image is refused for, if nothing else is found.
+    pub reason: Reason,
+    /// What was expected and what was found.
+    pub message: String,
 }
 
 impl Reading {
@@ -92,7 +119,7 @@ impl Reading {
         let (hint, signed) = match usable(artifact, kind) {
             Err(miss) => (None, Err(miss)),
             Ok(bytes) => match kind {
-                CandidateKind::CosignSignature => (None, cosign::read(bytes, &artifact.annotations)),
+                CandidateKind::CosignSignature => cosign::read(bytes, &artifact.annotations),
                 CandidateKind::SigstoreBundle => bundle::read(bytes),
                 CandidateKind::Unknown => (None, Err(foreign(&artifact.media_type))),
             },
@@ -101,7 +128,54 @@ impl Reading {
     }
 }
 
+impl fmt::Display for Hint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(digest) => fmt::Display::fmt(digest, out),
+            Self::Identity(certified) => fmt::Display::fmt(certified, out),
+        }
+    }
+}
+
 impl Signed {
+    /// The signature with its proofs, as the crates read it; the same signature over the same bytes as ours.
+    fn proven(&self) -> Result<Bundle, Miss> {
+        let bytes = match &self.proofs {
+            Proofs::Attached(attached) => return attached.bundle(self),
+            Proofs::Bundle(bytes) => bytes,
+        };
+        let bundle = keyless::read(bytes)?;
+        match &bundle.content {
+            SignatureContent::DsseEnvelope(envelope)
+                if envelope.pae() == self.message && envelope.signature.sig.as_bytes() == self.signature =>
+            {
+                Ok(bundle)
+            }
+            SignatureContent::DsseEnvelope(_) | SignatureContent::MessageSignature(_) | _ => {
+                Err(Miss::malformed("two readers of the bundle see different signatures"))
+            }
+        }
+    }
+
+    /// What the crates are told that was signed: what the claim is about, or the bytes of the claim themselves.
+    fn artifact(&self) -> Result<keyless::Artifact<'_>, Miss> {
+        match (&self.proofs, self.claim.subjects.first()) {
+            (Proofs::Attached(_), _) => Ok(keyless::Artifact::Bytes(&self.message)),
+            (Proofs::Bundle(_), Some(subject)) => Ok(keyless::Artifact::Digest(subject.digest)),
+            (Proofs::Bundle(_), None) => Err(Miss::malformed("the statement is about nothing")),
+        }
+    }
+
+    /// Who signed, as a certificate of the root's proves it.
+    pub(super) fn certified(&self, root: &TrustRoot, now: Timestamp) -> Result<keyless::Certified, Miss> {
+        keyless::by_certificate(&self.proven()?, self.artifact()?, root, now)
+    }
+
+    /// Whether a log of the root's holds the signature by `key`.
+    pub(super) fn logged(&self, key: &PublicKey, root: &TrustRoot, now: Timestamp) -> Result<(), Miss> {
+        keyless::by_key(&self.proven()?, self.artifact()?, key, root, now)
+    }
+
     /// Whether `key` made the signature.
     pub(super) fn is_by(&self, key: &PublicKey) -> bool {
         match self.certificate {
@@ -191,6 +265,11 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Foreign text made harmless for terminals and logs: escaped and cut.
 pub(super) fn escaped(text: &str) -> String {
-    let dots = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
-    text.chars().take(SHOWN).flat_map(char::escape_debug).chain(dots.chars()).collect()
+    escaped_to(text, SHOWN)
+}
+
+/// Foreign text made harmless, cut after so many characters.
+pub(super) fn escaped_to(text: &str, longest: usize) -> String {
+    let dots = if text.chars().nth(longest).is_some() { "…" } else { "" };
+    text.chars().take(longest).flat_map(char::escape_debug).chain(dots.chars()).collect()
 }

@@ -9,17 +9,16 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::candidate::{Annotation, Certificate, Claim, Miss, Signed, Subject, shown};
+use super::candidate::{Annotation, Certificate, Claim, Hint, Miss, Proofs, Signed, Subject, shown};
 use super::json::{self, Members};
 use super::key::{MAX_SIGNATURE, Scheme};
+use super::keyless::attached::{Attached, CERTIFICATE};
 use crate::image::Digest;
 
 /// The layer's media type.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation that holds the signature.
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-/// The annotation that holds a certificate, where one was used.
-const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 /// What `critical.type` says.
 const TYPE: &str = "cosign container image signature";
 /// Longest signature annotation in bytes, as base64.
@@ -56,12 +55,18 @@ struct Image {
     docker_manifest_digest: Digest,
 }
 
-/// Reads a layer with its annotations.
-pub(super) fn read(payload: &Bytes, annotations: &BTreeMap<String, String>) -> Result<Signed, Miss> {
+/// Reads a layer with its annotations; with who its certificate says that signed it.
+pub(super) fn read(payload: &Bytes, annotations: &BTreeMap<String, String>) -> (Option<Hint>, Result<Signed, Miss>) {
+    let attached = Attached::of(annotations);
+    (attached.claimed().map(Hint::Identity), signed(payload, annotations, attached))
+}
+
+fn signed(payload: &Bytes, annotations: &BTreeMap<String, String>, attached: Attached) -> Result<Signed, Miss> {
     let signature = signature(annotations)?;
     let certificate = if annotations.contains_key(CERTIFICATE) { Certificate::Beside } else { Certificate::None };
     let claim = claim(payload)?;
-    Ok(Signed { scheme: Scheme::SimpleSigning, message: payload.clone(), signature, certificate, claim })
+    let proofs = Proofs::Attached(attached);
+    Ok(Signed { scheme: Scheme::SimpleSigning, message: payload.clone(), signature, certificate, claim, proofs })
 }
 
 fn signature(annotations: &BTreeMap<String, String>) -> Result<Vec<u8>, Miss> {

@@ -6,6 +6,7 @@ use super::judge::{Found, Question};
 use super::verdict::Check;
 use crate::artifact::Fault;
 use crate::image::Repository;
+use crate::policy::requirement::Signer;
 use crate::reason::{Finding, Reason};
 
 /// Nobody asked this repository: a fault of ours, never a reason to refuse.
@@ -54,7 +55,9 @@ fn unsigned(question: &Question<'_>, detail: &str) -> Finding {
     let message = format!("expected {}; there is no signature{detail}", expected(question));
     let recursive = if question.wanted.leaf.is_some() { "--recursive " } else { "" };
     let image = question.image;
-    let help = format!("sign it: `cosign sign {recursive}--key KEY {}@{}`", image.repository, image.digest);
+    let with_key = question.signatures.authorities.iter().any(|authority| matches!(authority.signer, Signer::Key(..)));
+    let key = if with_key { "--key KEY " } else { "" };
+    let help = format!("sign it: `cosign sign {recursive}{key}{}@{}`", image.repository, image.digest);
     Finding::new(reason, message).with_help(help)
 }
 

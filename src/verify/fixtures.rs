@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use jiff::Timestamp;
 use p256::ecdsa::signature::Signer as _;
 use p256::pkcs8::EncodePublicKey as _;
 use serde_json::{Value, json};
 
 use crate::artifact::{Artifact, Content, Evidence, Where};
 use crate::image::{Digest, PinnedImage, Repository};
+use crate::policy::requirement as policy;
 use crate::policy::requirement::{Authority, Demand, Demands, Platforms, Requirement, Signatures, SignedReference};
 use crate::signer::PublicKey;
 
@@ -22,6 +24,9 @@ pub(super) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 pub(super) const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 pub(super) const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// When the tests take place.
+pub(super) const NOW: Timestamp = Timestamp::constant(1_770_000_000, 0);
 
 /// What a registry holds about an image.
 pub(super) struct Fixture {
@@ -98,7 +103,7 @@ pub(super) fn image(repository: &str, digest: Digest) -> PinnedImage {
 pub(super) fn authority(name: &str, key: &PublicKey) -> Authority {
     Authority {
         name: name.to_owned(),
-        key: key.clone(),
+        signer: policy::Signer::Key(key.clone(), None),
         annotations: BTreeMap::new(),
         signed_reference: SignedReference::Ignore,
         source: None,

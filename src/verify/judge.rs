@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::attempt::{About, Attempt, attempt, stranger};
-use super::candidate::{Miss, Reading, read_all};
+use super::candidate::{Hint, Miss, Reading, read_all};
 use super::explain;
 use super::platforms::Wanted;
 use super::threshold::Tally;
@@ -43,7 +45,7 @@ pub(super) struct Ledger<'a>(BTreeMap<(Key<'a>, usize), Entry>);
 struct Entry {
     kind: CandidateKind,
     digest: Digest,
-    hint: Option<Digest>,
+    hint: Option<Hint>,
     attempt: Attempt,
 }
 
@@ -67,6 +69,7 @@ pub(super) struct Question<'a> {
     pub(super) requirement: &'a Requirement,
     pub(super) signatures: &'a Signatures,
     pub(super) wanted: Wanted,
+    pub(super) now: Timestamp,
 }
 
 impl<'a> Cases<'a> {
@@ -168,14 +171,16 @@ impl<'a> Question<'a> {
         }
         let all: Vec<&Authority> = authorities.iter().map(|(_, authority)| *authority).collect();
         match (best, &reading.signed) {
-            (Some(Err(Miss { check: Check::Key, .. })), Ok(signed)) => Err(stranger(reading.hint, signed, &all)),
+            (Some(Err(Miss { check: Check::Key, .. })), Ok(signed)) => {
+                Err(stranger(reading.hint.as_ref(), signed, &all))
+            }
             (Some(best), _) => best,
             (None, _) => Err(Miss::no_signature("no authority asks for it")),
         }
     }
 
     fn about(&self) -> About<'a> {
-        About { digest: self.wanted.digest, repository: &self.image.repository }
+        About { digest: self.wanted.digest, repository: &self.image.repository, now: self.now }
     }
 }
 
@@ -191,7 +196,7 @@ impl<'a> Ledger<'a> {
     fn note(&mut self, key: (Key<'a>, usize), reading: &Reading, attempt: Attempt) {
         if self.0.get(&key).is_none_or(|known| reach(&attempt) > reach(&known.attempt)) {
             let Reading { kind, digest, hint, signed: _ } = reading;
-            self.0.insert(key, Entry { kind: *kind, digest: *digest, hint: *hint, attempt });
+            self.0.insert(key, Entry { kind: *kind, digest: *digest, hint: hint.clone(), attempt });
         }
     }
 
@@ -205,9 +210,9 @@ impl Entry {
     fn candidate(self) -> Candidate {
         let Self { kind, digest, hint, attempt } = self;
         let (signer, failed, message) = match attempt {
-            Ok(counted) => (Some(counted.signer), None, counted.message),
-            Err(miss) => (hint, Some(miss.check), miss.message),
+            Ok(counted) => (Some(counted.name), None, counted.message),
+            Err(miss) => (hint.map(|hint| hint.to_string()), Some(miss.check), miss.message),
         };
-        Candidate { kind, digest, signer: signer.map(|signer| signer.to_string()), failed, message }
+        Candidate { kind, digest, signer, failed, message }
     }
 }

@@ -4,14 +4,18 @@ mod fields;
 mod real;
 mod verdicts;
 
-use super::fixtures::{authority, demands, evidence, signatures};
+use super::fixtures::{NOW, authority, demands, evidence, signatures};
 use super::verdict::{Candidate, Judgement, Verdict};
-use super::verify;
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Evidence};
 use crate::image::PinnedImage;
-use crate::policy::requirement::Authority;
+use crate::policy::requirement::{Authority, Demands};
 use crate::reason::Reason;
 use crate::signer::PublicKey;
+
+/// The judgement at the time of the tests.
+fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands) -> Judgement {
+    super::verify(image, evidence, demands, NOW)
+}
 
 /// The judgement where one authority with one key is asked for, and all evidence is there.
 fn by_key(image: &PinnedImage, artifacts: Vec<Artifact>, key: &PublicKey) -> Judgement {

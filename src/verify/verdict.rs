@@ -50,7 +50,8 @@ pub struct Candidate {
     pub kind: CandidateKind,
     /// The digest of the payload or bundle; of the manifest, where there is none.
     pub digest: Digest,
-    /// Who signed it, where that is known: a key's fingerprint, or the hint that it carries.
+    /// Who signed it, where that is known: a key's fingerprint, or issuer and subject of a certificate; else the hint
+    /// that it carries.
     pub signer: Option<String>,
     /// The first check that it failed; none where it counts.
     pub failed: Option<Check>,
@@ -78,6 +79,16 @@ pub enum Check {
     Type,
     /// One of the rule's keys made it.
     Key,
+    /// The time of signing is proven, and lies where it may.
+    Time,
+    /// Its certificate is one of the trusted root's.
+    Certificate,
+    /// A trusted log holds it.
+    Log,
+    /// The key of its certificate made it.
+    Signature,
+    /// Its certificate names a signer that the rule names.
+    Identity,
     /// It is about this digest.
     Digest,
     /// Its signed annotations.
@@ -166,6 +177,11 @@ impl Check {
             Self::Form => "form",
             Self::Type => "type",
             Self::Key => "key",
+            Self::Time => "time",
+            Self::Certificate => "certificate",
+            Self::Log => "log",
+            Self::Signature => "signature",
+            Self::Identity => "identity",
             Self::Digest => "digest",
             Self::Annotations => "annotations",
             Self::Reference => "reference",

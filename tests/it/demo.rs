@@ -158,11 +158,11 @@ fn the_world_stays_to_play_with_and_cosign_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = Staying::start(folder.path());
     demo.until("cosign verify");
-    let words: Vec<String> = demo.line("cosign ").split(' ').map(str::to_owned).collect();
+    let words: Vec<String> = demo.line("cosign verify ").split(' ').map(str::to_owned).collect();
     let cosign = |reference: &str| {
         let mut command = Command::new(cosign());
         command.current_dir(folder.path()).env("HOME", folder.path());
-        run(command.args(&words[..words.len() - 1]).arg(reference))
+        run(command.arg("verify").args(&words[..words.len() - 1]).arg(reference))
     };
     let signed = words.last().unwrap();
     let (code, output) = cosign(signed);

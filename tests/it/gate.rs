@@ -125,7 +125,7 @@ fn a_file_that_cannot_be_read_refuses_the_whole_revision() {
         ("broken.yaml", "a: [\n", "yaml-invalid"),
         ("twice.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nmetadata: {name: b}\n", "yaml-invalid"),
         ("values.yaml", "a: 1\n", "not-an-object"),
-        ("kustomization.yaml", "resources: [app.yaml]\n", "unsupported-file"),
+        ("kustomization.yaml", "resources: [https://git.example/x]\n", "unsupported-file"),
         ("Chart.yaml", "name: x\n", "unsupported-file"),
         ("secret.yaml", secret, "unsupported-file"),
         ("broken.json", "{\"a\": 1,}", "yaml-invalid"),

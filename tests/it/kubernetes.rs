@@ -5,6 +5,8 @@ mod images;
 mod process;
 mod proxy;
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use self::gate::Gate;
@@ -194,8 +196,10 @@ async fn a_definition_its_objects_and_their_namespace_come_in_one_revision() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_changed_is_put_right_with_the_same_pins() {
-    let Some(gate) = Gate::new("it-drift", json!({}), json!({})).await else { return };
+async fn what_somebody_changed_is_put_right_at_once_with_the_same_pins() {
+    // Far longer than the test: only a watch can tell.
+    let source = json!({"git": "repo.git", "branch": "main", "interval": "1h"});
+    let Some(gate) = Gate::new("it-drift", json!({}), json!({"source": source})).await else { return };
     let commit =
         gate.commit(&[gate.namespace(), gate.config_map("a", "1"), gate.deployment("web", &gate.images.signed(4))]);
     let daemon = gate.start().await;
@@ -204,13 +208,31 @@ async fn what_somebody_changed_is_put_right_with_the_same_pins() {
     let body = json!({"spec": {"template": {"spec": {"containers": image}}}});
     gate.send("PATCH", DEPLOYMENT, "application/strategic-merge-patch+json", &body).await;
     gate.send("DELETE", "configmaps/a", "application/json", &json!({})).await;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     loop {
         let right = *image_of(&gate.get(DEPLOYMENT).await.unwrap()) == gate.images.pinned(4);
         if right && gate.get("configmaps/a").await.is_some() {
             break;
         }
-        assert!(began.elapsed().as_secs() < 60, "never put right: {}", daemon.last_words());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "never put right: {}", daemon.last_words());
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_nobody_touches_costs_no_request() {
+    let Some(gate) = Gate::new("it-quiet", json!({}), json!({})).await else { return };
+    let commit =
+        gate.commit(&[gate.namespace(), gate.config_map("a", "1"), gate.deployment("web", &gate.images.signed(5))]);
+    let daemon = gate.start().await;
+    daemon.applied(&commit).await;
+    for _ in 0..2 {
+        daemon.looked().await;
+    }
+    gate.proxy.forget();
+    for _ in 0..3 {
+        daemon.looked().await;
+    }
+    let asked: Vec<String> = gate.proxy.seen().into_iter().filter(|it| !it.contains("watch=true")).collect();
+    assert_eq!(asked, Vec::<String>::new());
 }

@@ -17,6 +17,7 @@
 
 mod architecture;
 mod cli;
+mod conformance;
 mod daemon;
 mod dashboards;
 mod demo;

@@ -166,17 +166,22 @@ fn an_altered_payload_is_refused() {
     assert_eq!(report["images"][0]["candidates"][0]["failed"], "key", "{report:#}");
 }
 
-/// As many signatures as nobody made: each its own payload about this image, with a signature by nobody.
+/// As many signatures as nobody made, over more payloads about this image than are fetched for one. They share
+/// payloads, since a registry's storage is two files and two folders a blob.
 fn junk(image: &Image, count: usize) -> Vec<(String, usize, String)> {
     let make = |number: usize| {
         let payload = json!({"critical": {"identity": {"docker-reference": image.tagged()}, "image":
             {"docker-manifest-digest": image.digest}, "type": "cosign container image signature"},
             "optional": {"number": number}})
         .to_string();
-        let digest = registry().place_blob(&image.repository, payload.as_bytes());
-        (digest, payload.len(), format!("MEUCIQ{number:084}=="))
+        (registry().put_blob(&image.repository, payload.as_bytes()), payload.len())
     };
-    (0..count).map(make).collect()
+    let payloads: Vec<(String, usize)> = (0..100).map(make).collect();
+    let layer = |number: usize| {
+        let (digest, size) = payloads[number % payloads.len()].clone();
+        (digest, size, format!("MEUCIQ{number:084}=="))
+    };
+    (0..count).map(layer).collect()
 }
 
 #[test]

@@ -39,7 +39,10 @@ fn world(files: &[(&str, &str)]) -> TempDir {
 
 fn images(world: &Path, bin: &Path) -> Value {
     let mut path = OsString::from(bin);
-    path.push(":/usr/bin:/bin");
+    // Without a renderer nothing else is on the PATH either: the machine may have one.
+    if std::fs::read_dir(bin).unwrap().next().is_some() {
+        path.push(":/usr/bin:/bin");
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
     command.args(["images", "--output", "json", "."]).current_dir(world).env("PATH", path);
     let output = command.output().unwrap();
@@ -72,7 +75,7 @@ fn what_stands_once_in_the_sources_is_traced() {
     let told = images(world.path(), bin(Some(("TEST_KUSTOMIZE", "kustomize"))).path());
     let site = &told["sites"][0];
     assert!(site["file"].as_str().unwrap().ends_with("a/web.yaml"), "{told:#}");
-    assert_eq!((&site["line"], &site["column"]), (&6.into(), &23.into()));
+    assert_eq!((&site["line"], &site["column"]), (&6.into(), &24.into()));
 }
 
 #[test]

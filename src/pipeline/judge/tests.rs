@@ -68,7 +68,7 @@ async fn judge(fake: &Fake, references: &[&str], pins: &Pins) -> Judging {
         policies: &policies,
         store: None,
         observer: &Unobserved,
-        bounds: Bounds { jobs: 4, image_timeout: Duration::from_secs(30), decision_timeout: Duration::from_secs(60) },
+        bounds: Bounds { jobs: 4, image_timeout: Duration::from_secs(30), decision_timeout: Duration::from_mins(1) },
         now: Timestamp::UNIX_EPOCH,
     };
     let entry = |reference: &&str| Entry {

@@ -30,6 +30,8 @@ pub struct Cluster {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server may be silent for this long.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// A watch may be silent for this long: the server ends it before, or sends a bookmark.
+const WATCH_TIMEOUT: Duration = Duration::from_mins(5);
 /// A request, its answer included, may take this long.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// An answer is an object of at most some 3 MiB with its managed fields, or a list of kinds.
@@ -42,6 +44,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// A connection to an API server.
 pub(super) struct Connection {
     client: kube::Client,
+    /// For watches, which may be silent for longer.
+    watcher: kube::Client,
     /// The namespace of objects that name none, where the kubeconfig's context names one.
     namespace: Option<String>,
 }
@@ -70,14 +74,19 @@ impl Connection {
         config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("sealgate/", env!("CARGO_PKG_VERSION")))));
         // LIB-18: fifteen tries, and waits as long as the server likes.
         config.default_retry = false;
-        let client = kube::Client::try_from(config)
-            .map_err(|error| invalid(format!("failed to set up the connection to the cluster: {}", chain(&error))))?;
-        Ok(Self { client, namespace })
+        let client = client(config.clone())?;
+        config.read_timeout = Some(WATCH_TIMEOUT);
+        Ok(Self { client, watcher: self::client(config)?, namespace })
     }
 
-    /// The client, for watches.
+    /// The client, for watches that end soon.
     pub(super) fn client(&self) -> kube::Client {
         self.client.clone()
+    }
+
+    /// The client for watches that last.
+    pub(super) fn watcher(&self) -> kube::Client {
+        self.watcher.clone()
     }
 
     /// The namespace of objects that name none.
@@ -165,6 +174,11 @@ fn refused(error: &kube::Error) -> Fault {
         fault.kind = Kind::Unauthorized;
     }
     fault
+}
+
+fn client(config: kube::Config) -> Result<kube::Client, Problem> {
+    kube::Client::try_from(config)
+        .map_err(|error| invalid(format!("failed to set up the connection to the cluster: {}", chain(&error))))
 }
 
 fn invalid(message: String) -> Problem {

@@ -1,22 +1,25 @@
 //! What differs in the cluster from the release that was applied.
 //!
-//! An object that still has the version at which it was found to be right costs one small request. Any other is compared
-//! with what a dry run of the apply would make of it: where the two differ, somebody changed a field that is ours. An image
+//! An object that still has the version at which it was found to be right costs nothing where a watch says so, and one
+//! small request where none does. Any other is compared with what a dry run of the apply would make of it: where the two differ, somebody changed a field that is ours. An image
 //! that nobody verified is a difference too, whoever owns it.
+
+use std::sync::{Arc, PoisonError};
 
 use serde_json::Value;
 
 use super::fault::{Fault, Kind};
 use super::inventory::Inventory;
 use super::kinds::{Kinds, get, get_metadata, path};
-use super::plan::Item;
+use super::plan::{self, Item};
 use super::prepare::mark;
-use super::trial::resource_version;
 use super::trouble::Trouble;
+use super::version::version;
 use super::window::Window;
 use super::writing::{Write, apply_request};
 use super::{Kubernetes, images};
 use crate::gate::release::ApprovedRelease;
+use crate::image::Digest;
 use crate::target::TargetError;
 
 /// Fields that the cluster keeps for itself.
@@ -30,22 +33,51 @@ enum State {
     Different,
 }
 
+/// A release whose objects have their places.
+pub(super) struct Known {
+    pub(super) content: Digest,
+    pub(super) items: Vec<Item>,
+    pub(super) kinds: Kinds,
+}
+
 impl Kubernetes {
     /// The objects that differ.
     pub(super) async fn differences(&self, release: &ApprovedRelease) -> Result<Vec<String>, TargetError> {
         let items = self.read(release)?;
+        let content = plan::content(&items);
+        let kept = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = kept.filter(|known| known.content == content);
+        if kept.is_some_and(|it| it.items.iter().all(|item| self.watches.is_untouched(item, &it.kinds))) {
+            return Ok(Vec::new());
+        }
         let kinds = self.kinds_of(&items).await?;
         let items = self.place(items, &kinds)?;
+        let known = self.follow(Known { content, items, kinds });
+        self.compare_all(&known, release.revision().id.as_str()).await
+    }
+
+    /// Watches these objects from now on, where drift matters at all.
+    pub(super) fn follow(&self, known: Known) -> Arc<Known> {
+        let known = Arc::new(known);
+        if self.options.watch {
+            self.watches.keep(&known.items, &known.kinds);
+            *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
+        }
+        known
+    }
+
+    async fn compare_all(&self, known: &Known, revision: &str) -> Result<Vec<String>, TargetError> {
         let inventory = self.inventory().await?;
-        let revision = release.revision().id.as_str();
+        let Known { items, kinds, .. } = known;
+        let touched: Vec<&Item> = items.iter().filter(|item| !self.watches.is_untouched(item, kinds)).collect();
         let mut window = Window::new();
-        for item in &items {
-            window.push(self.compare(&kinds, &inventory, revision, item)).await;
+        for item in &touched {
+            window.push(self.compare(kinds, &inventory, revision, item)).await;
         }
         let states = window.finish().await;
         let mut different = Vec::new();
         let mut trouble = Trouble::default();
-        for (item, state) in items.iter().zip(states) {
+        for (item, state) in touched.into_iter().zip(states) {
             match state {
                 Ok(State::Same) => {}
                 Ok(State::Different) => different.push(item.id.to_string()),
@@ -67,16 +99,16 @@ impl Kubernetes {
     }
 
     async fn compare_at(&self, path: &str, mark: &str, item: &Item) -> Result<State, Fault> {
-        if let Some(version) = self.settled_at(&item.id) {
-            let live = self.connection.send(get_metadata(path, &item.id)?).await?.body;
-            if resource_version(&live) == Some(version) {
-                return Ok(State::Same);
+        if let Some(settled) = self.settled_at(&item.id) {
+            match self.connection.send(get_metadata(path, &item.id)?).await {
+                Ok(live) if version(&item.id.group, &live.body).as_ref() == Some(&settled) => return Ok(State::Same),
+                Ok(_) => {}
+                Err(fault) => return self.missing(item, fault),
             }
         }
         let live = match self.connection.send(get(&format!("{path}/{}", item.id.name))?).await {
             Ok(answer) => answer.body,
-            Err(fault) if fault.kind == Kind::NotFound => return Ok(State::Different),
-            Err(fault) => return Err(fault),
+            Err(fault) => return self.missing(item, fault),
         };
         let request = apply_request(path, &item.id.name, &item.marked(mark), Write::DryRun)?;
         let applied = self.connection.send(request).await?.body;
@@ -84,8 +116,16 @@ impl Kubernetes {
             self.settle(&item.id, None);
             return Ok(State::Different);
         }
-        self.settle(&item.id, resource_version(&live));
+        self.settle(&item.id, version(&item.id.group, &live));
         Ok(State::Same)
+    }
+
+    fn missing(&self, item: &Item, fault: Fault) -> Result<State, Fault> {
+        if fault.kind != Kind::NotFound {
+            return Err(fault);
+        }
+        self.settle(&item.id, None);
+        Ok(State::Different)
     }
 }
 

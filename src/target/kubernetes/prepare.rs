@@ -26,7 +26,7 @@ pub(super) struct Prepared {
     /// The revision.
     pub(super) revision: String,
     /// What the release holds, to know it again.
-    content: Digest,
+    pub(super) content: Digest,
     /// What is to be applied, each object in its namespace.
     pub(super) items: Vec<Item>,
     /// The kinds.

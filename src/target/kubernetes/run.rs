@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::drift::Known;
 use super::fault::{Fault, Kind};
 use super::inventory::{Entry, Inventory, State};
 use super::kinds::{get_metadata, path};
@@ -12,6 +13,7 @@ use super::plan::{Id, Item};
 use super::prepare::{Before, Prepared};
 use super::trial::resource_version;
 use super::trouble::{self, Trouble};
+use super::version::version;
 use super::window::Window;
 use super::writing::{Write, apply_request};
 use super::{Kubernetes, images, ledger_trouble, takeover};
@@ -54,7 +56,11 @@ impl<'a> Run<'a> {
     /// Applies.
     pub(super) async fn apply(mut self) -> Result<Vec<Outcome>, TargetError> {
         match self.stages().await {
-            Ok(()) if self.trouble.is_none() => Ok(self.outcomes),
+            Ok(()) if self.trouble.is_none() => {
+                let Prepared { content, items, kinds, .. } = self.prepared;
+                self.target.follow(Known { content, items, kinds });
+                Ok(self.outcomes)
+            }
             Ok(()) | Err(Stop) => Err(self.trouble.into_error(self.outcomes)),
         }
     }
@@ -176,13 +182,14 @@ impl<'a> Run<'a> {
         }
         match self.target.connection.send(request).await {
             Ok(answer) => {
-                let version = resource_version(&answer.body);
+                let resource_version = resource_version(&answer.body);
                 let before = trial.and_then(|trial| trial.resource_version.as_ref());
                 let action = match answer.created {
                     true => Action::Created,
-                    false if version.is_some() && version.as_ref() == before => Action::Unchanged,
+                    false if resource_version.is_some() && resource_version.as_ref() == before => Action::Unchanged,
                     false => Action::Configured,
                 };
+                let version = version(&item.id.group, &answer.body);
                 Written::Done(action, images::foreign(&answer.body, &item.images), version)
             }
             Err(fault) => Written::Failed(fault),

@@ -3,6 +3,8 @@
 pub(crate) mod builders;
 #[path = "../../../tests/it/support/kube.rs"]
 mod server;
+mod sharing;
+mod time;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -32,6 +34,8 @@ impl World {
     async fn target_with(&self, change: impl FnOnce(&mut Options)) -> Kubernetes {
         let mut options = Options::new(self.name);
         options.cluster = Cluster { kubeconfig: Some(self.server.admin()), context: None };
+        // A watch is a moment behind: what is asked for at once must be asked of the cluster.
+        options.watch = false;
         change(&mut options);
         Kubernetes::connect(options).await.unwrap()
     }
@@ -222,168 +226,6 @@ async fn a_container_that_somebody_added_is_refused_before_anything_is_written()
 }
 
 #[tokio::test]
-async fn a_field_of_another_manager_is_a_conflict_and_force_takes_it() {
-    let Some(world) = World::new("conflict").await else { return };
-    let target = world.target().await;
-    let release = world.release("r1", vec![world.namespace(), world.config_map("a", "1")]);
-    target.apply(&release, &always).await.unwrap();
-    let path = "/api/v1/namespaces/conflict/configmaps/a?fieldManager=other&force=true";
-    let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"key": "theirs"}});
-    world.send("PATCH", path, "application/apply-patch+yaml", &theirs).await;
-    assert_eq!(target.drift(&release).await, Ok(vec!["ConfigMap/conflict/a".to_owned()]));
-    let error = target.apply(&release, &always).await.unwrap_err();
-    assert_eq!(error.retry, Retry::Never);
-    let message = &error.problems[0].message;
-    assert!(message.contains("other") && message.contains(".data.key"), "{message}");
-    let forced = world.target_with(|options| options.force = true).await;
-    forced.apply(&release, &always).await.unwrap();
-    assert_eq!(world.config("a").await.unwrap()["data"]["key"], "1");
-}
-
-#[tokio::test]
-async fn an_edit_is_undone_where_that_is_wished_and_only_in_what_did_not_change() {
-    let Some(world) = World::new("edited").await else { return };
-    let target = world.target().await;
-    let release = world.release("r1", vec![world.namespace(), world.config_map("a", "1")]);
-    let edit = || async {
-        let path = "/api/v1/namespaces/edited/configmaps/a?fieldManager=kubectl-edit";
-        world.send("PATCH", path, "application/merge-patch+json", &json!({"data": {"key": "theirs"}})).await;
-    };
-    target.apply(&release, &always).await.unwrap();
-    edit().await;
-    target.apply(&release, &always).await.unwrap();
-    assert_eq!(world.config("a").await.unwrap()["data"]["key"], "1");
-    edit().await;
-    let changed = world.release("r2", vec![world.namespace(), world.config_map("a", "2")]);
-    assert_eq!(target.dry_run(&changed).await.unwrap_err().retry, Retry::Never);
-    let reporting = world.target_with(|options| options.correct = false).await;
-    assert_eq!(reporting.dry_run(&release).await.unwrap_err().retry, Retry::Never);
-    assert_eq!(world.config("a").await.unwrap()["data"]["key"], "theirs");
-}
-
-#[tokio::test]
-async fn an_object_of_client_side_apply_is_taken_over() {
-    let Some(world) = World::new("takeover").await else { return };
-    let target = world.target().await;
-    target.apply(&world.release("r0", vec![world.namespace()]), &always).await.unwrap();
-    // As kubectl writes it.
-    let last = json!({"kubectl.kubernetes.io/last-applied-configuration": "{}"});
-    let metadata = json!({"name": "a", "namespace": "takeover", "annotations": last});
-    let theirs =
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"key": "theirs", "gone": "x"}});
-    let path = "/api/v1/namespaces/takeover/configmaps?fieldManager=kubectl-client-side-apply";
-    world.send("POST", path, "application/json", &theirs).await;
-    let release = world.release("r1", vec![world.namespace(), world.config_map("a", "ours")]);
-    target.dry_run(&release).await.unwrap();
-    target.apply(&release, &always).await.unwrap();
-    let map = world.config("a").await.unwrap();
-    assert_eq!(map["data"], json!({"key": "ours"}));
-    assert_eq!(map["metadata"]["annotations"], json!({"sealgate.dev/revision": "r1"}));
-    assert_eq!(map["metadata"]["managedFields"].as_array().unwrap().len(), 1);
-    assert_eq!(target.drift(&release).await, Ok(Vec::new()));
-}
-
-#[tokio::test]
-async fn what_left_the_release_is_pruned_and_nothing_else() {
-    let Some(world) = World::new("prune").await else { return };
-    let keeping = world.target().await;
-    let mut opted_out = world.config_map("opted-out", "1");
-    opted_out.json["metadata"]["annotations"] = json!({"sealgate.dev/prune": "disabled"});
-    let first = vec![
-        world.namespace(),
-        world.config_map("stays", "1"),
-        world.config_map("leaves", "1"),
-        world.config_map("relabelled", "1"),
-        opted_out,
-        world.deployment("web", "app@1"),
-    ];
-    keeping.apply(&world.release("r1", first), &always).await.unwrap();
-    let theirs = json!({"metadata": {"labels": {"sealgate.dev/gate": "somebody"}}});
-    let path = "/api/v1/namespaces/prune/configmaps/relabelled";
-    world.send("PATCH", path, "application/merge-patch+json", &theirs).await;
-    let second = || vec![world.config_map("stays", "1")];
-    keeping.apply(&world.release("r2", second()), &always).await.unwrap();
-    assert!(world.config("leaves").await.is_some(), "nothing is pruned unless it is asked for");
-
-    let pruning = world.target_with(|options| options.prune = true).await;
-    pruning.apply(&world.release("r3", Vec::new()), &always).await.unwrap();
-    assert!(world.config("stays").await.is_some(), "an empty release prunes nothing");
-    let done = actions(pruning.apply(&world.release("r4", second()), &always).await);
-    let pruned: Vec<&str> = done.iter().filter(|it| it.1 == Action::Pruned).map(|it| it.0.as_str()).collect();
-    assert_eq!(pruned, ["Deployment/prune/web", "ConfigMap/prune/leaves"]);
-    for (name, there) in [("stays", true), ("leaves", false), ("relabelled", true), ("opted-out", true)] {
-        assert_eq!(world.config(name).await.is_some(), there, "{name}");
-    }
-    let namespace = world.get("/api/v1/namespaces/prune").await.unwrap();
-    assert_eq!(namespace["metadata"]["deletionTimestamp"], Value::Null);
-    let inventory = world.get("/api/v1/namespaces/sealgate/configmaps/sealgate.prune.0").await.unwrap();
-    assert_eq!(inventory["data"]["entries"].as_str().unwrap().lines().count(), 1);
-}
-
-#[tokio::test]
-async fn an_object_of_another_gate_is_not_taken() {
-    let Some(world) = World::new("owned").await else { return };
-    let release = |gate: &str, value: &str| release_of(gate, "r1", vec![world.config_map("a", value)]);
-    let target = world.target().await;
-    target.apply(&world.release("r0", vec![world.namespace()]), &always).await.unwrap();
-    let other = world.target_with(|options| options.gate = "other-gate".to_owned()).await;
-    other.apply(&release("other-gate", "theirs"), &always).await.unwrap();
-    let error = target.apply(&release("owned", "ours"), &always).await.unwrap_err();
-    assert_eq!(error.problems.len(), 1);
-    assert_eq!(world.config("a").await.unwrap()["data"]["key"], "theirs");
-}
-
-#[tokio::test]
-async fn an_application_that_was_left_off_anywhere_is_taken_up_again() {
-    let Some(world) = World::new("resume").await else { return };
-    let target = world.target_with(|options| options.prune = true).await;
-    let objects = |value: &str, count: usize| {
-        let mut objects = vec![world.namespace()];
-        objects.extend((0..count).map(|index| world.config_map(&format!("m{index}"), value)));
-        objects
-    };
-    target.apply(&world.release("r0", objects("0", 6)), &always).await.unwrap();
-    for allowed in 0..14 {
-        let revision = format!("r-{allowed}");
-        let release = world.release(&revision, objects(&revision, 4));
-        let left = AtomicUsize::new(allowed);
-        let go_on = || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok();
-        let done = target.apply(&release, &go_on).await;
-        if done.is_err() {
-            assert_ne!(target.applied().await.unwrap(), Some(revision.clone()), "{allowed}");
-        }
-        let again = world.target_with(|options| options.prune = true).await;
-        again.apply(&release, &always).await.unwrap();
-        assert_eq!(again.applied().await, Ok(Some(revision.clone())));
-        assert_eq!(again.drift(&release).await, Ok(Vec::new()));
-        assert_eq!(world.config("m3").await.unwrap()["data"]["key"], revision.as_str());
-        assert_eq!(world.config("m5").await, None);
-    }
-}
-
-#[tokio::test]
-async fn objects_that_somebody_changed_or_removed_are_drift() {
-    let Some(world) = World::new("drift").await else { return };
-    let target = world.target().await;
-    let objects = vec![
-        world.namespace(),
-        world.config_map("a", "1"),
-        world.config_map("b", "1"),
-        world.deployment("web", "app@1"),
-    ];
-    let release = world.release("r1", objects);
-    target.apply(&release, &always).await.unwrap();
-    assert_eq!(target.drift(&release).await, Ok(Vec::new()));
-    let path = |name: &str| format!("/api/v1/namespaces/drift/configmaps/{name}");
-    world.send("PATCH", &path("a"), "application/merge-patch+json", &json!({"data": {"key": "2"}})).await;
-    world.send("DELETE", &path("b"), "application/json", &json!({})).await;
-    let scale = json!({"spec": {"replicas": 3}});
-    world.send("PATCH", "/apis/apps/v1/namespaces/drift/deployments/web", "application/merge-patch+json", &scale).await;
-    let found = target.drift(&release).await.unwrap();
-    assert_eq!(found, ["ConfigMap/drift/a", "ConfigMap/drift/b"], "a field that we do not set is not ours");
-}
-
-#[tokio::test]
 async fn a_namespace_that_is_going_is_refused_for_a_while() {
     let Some(world) = World::new("going").await else { return };
     let target = world.target().await;
@@ -419,55 +261,4 @@ async fn a_cluster_that_cannot_be_reached_is_not_the_manifests_fault() {
     let error = wrong.await.dry_run(&world.release("r1", vec![world.namespace()])).await.unwrap_err();
     assert_eq!(error.problems[0].code, ErrorCode::TargetUnavailable);
     assert_eq!(error.retry, Retry::Later(None));
-}
-
-#[tokio::test]
-async fn the_rights_that_are_shipped_suffice_and_go_no_further() {
-    let Some(world) = World::new("apps").await else { return };
-    let shipped = [
-        include_str!("../../../deploy/base/namespace.yaml"),
-        include_str!("../../../deploy/base/rbac.yaml"),
-        include_str!("../../../deploy/target-namespace.yaml"),
-    ];
-    for text in shipped {
-        for document in serde_yaml::Deserializer::from_str(text) {
-            let manifest: Value = serde::Deserialize::deserialize(document).unwrap();
-            let namespace =
-                manifest["metadata"]["namespace"].as_str().map(|it| format!("/namespaces/{it}")).unwrap_or_default();
-            let kind = format!("{}s", manifest["kind"].as_str().unwrap().to_lowercase());
-            let root = if kind == "namespaces" { "/api/v1" } else { "/apis/rbac.authorization.k8s.io/v1" };
-            let name = manifest["metadata"]["name"].as_str().unwrap();
-            let path = format!("{root}{namespace}/{kind}/{name}?fieldManager=admin&force=true");
-            world.send("PATCH", &path, "application/apply-patch+yaml", &manifest).await;
-        }
-    }
-    let target = world
-        .target_with(|options| {
-            options.cluster.kubeconfig = Some(world.server.gate());
-            options.prune = true;
-        })
-        .await;
-    let first = world
-        .release("r1", vec![world.config_map("a", "1"), world.config_map("b", "1"), world.deployment("web", "app@1")]);
-    target.dry_run(&first).await.unwrap();
-    let writes = |server: &Server| {
-        let ours = |event: &Value| event["user"]["username"] == "system:serviceaccount:sealgate:sealgate";
-        let write = |event: &Value| ["create", "update", "patch", "delete"].iter().any(|verb| event["verb"] == *verb);
-        let real = |event: &Value| !event["requestURI"].as_str().unwrap().contains("dryRun=All");
-        server.audit().iter().filter(|event| ours(event) && write(event) && real(event)).count()
-    };
-    assert_eq!(writes(world.server), 0, "a dry run writes nothing");
-    target.apply(&first, &always).await.unwrap();
-    assert_eq!(writes(world.server), 5, "the inventory before and after, and each object once");
-    assert_eq!(target.drift(&first).await, Ok(Vec::new()));
-    target.apply(&world.release("r2", vec![world.config_map("a", "2")]), &always).await.unwrap();
-    assert_eq!(world.config("b").await, None);
-    assert_eq!(target.applied().await, Ok(Some("r2".to_owned())));
-
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "apps"}});
-    let elsewhere = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s", "namespace": "default"}});
-    for manifest in [secret, elsewhere] {
-        let error = target.dry_run(&world.release("r3", vec![object(manifest, &[])])).await.unwrap_err();
-        assert_eq!((error.problems[0].code, error.retry), (ErrorCode::TargetRejected, Retry::Never));
-    }
 }

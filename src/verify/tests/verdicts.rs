@@ -4,9 +4,9 @@ use super::super::fixtures::{Signer, image, layer, rule};
 use super::super::verdict::{Basis, Check};
 use super::super::{lookups, satisfied};
 use super::*;
-use crate::artifact::{Content, Defect, Evidence, Fault, Lookup};
+use crate::artifact::{Content, Defect, Fault, Lookup};
 use crate::image::{Digest, Leaf, Platform, Repository};
-use crate::policy::requirement::{Demand, Demands, Platforms, Requirement, Waiver};
+use crate::policy::requirement::{Demand, Platforms, Requirement, Waiver};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -314,7 +314,7 @@ fn the_registry_may_stop_once_more_would_change_nothing() {
     ];
     for (demands, repository, signers, expected) in cases {
         let lookup = Lookup { repository: repository.clone(), digest: app().digest, hints: Vec::new() };
-        let found = satisfied(&app(), &lookup, &signed_by(signers), demands);
+        let found = satisfied(&app(), &lookup, &signed_by(signers), demands, NOW);
         assert_eq!(found, expected, "{demands:?} {repository} {signers:?}");
     }
 }

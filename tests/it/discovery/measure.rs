@@ -262,7 +262,7 @@ fn any(node: &Value, way: &mut Vec<String>, wanted: &dyn Fn(&[String], &Value) -
     let children: Vec<(String, &Value)> = match node {
         Value::Object(entries) => entries.iter().map(|(key, child)| (key.clone(), child)).collect(),
         Value::Array(items) => items.iter().map(|child| ("[]".to_owned(), child)).collect(),
-        _ => return false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return false,
     };
     children.into_iter().any(|(key, child)| {
         way.push(key);

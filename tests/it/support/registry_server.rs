@@ -2,7 +2,7 @@
 //! to it.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -18,14 +18,13 @@ pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+js
 pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
 /// Runs the registry until the pipe on its standard input closes, and takes a folder with it: also where the process
-/// that started it ends without a word.
-const KEEPER: &str = r#""$1" serve "$2" & read -r _; kill $!; wait $!; [ -z "$3" ] || rm -rf "$3""#;
+/// that started it ends without a word. By then nobody reads what the shell would say of the registry's end.
+const KEEPER: &str = r#""$1" serve "$2" & exec 2>/dev/null; read -r _; kill $!; wait $!; [ -z "$3" ] || rm -rf "$3""#;
 
 /// A running registry; it ends with this value, or with this process.
 pub struct RegistryServer {
     /// `127.0.0.1:PORT`.
     pub host: String,
-    data: PathBuf,
     keeper: Child,
     pipe: Option<ChildStdin>,
 }
@@ -74,7 +73,7 @@ impl RegistryServer {
         });
         // The log has to be read on, or the registry stops at a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { host: told.unwrap(), data, keeper, pipe }
+        Self { host: told.unwrap(), keeper, pipe }
     }
 
     #[track_caller]
@@ -92,20 +91,6 @@ impl RegistryServer {
         let digest = digest(bytes);
         let octets = [("Content-Type", "application/octet-stream")];
         self.send("PUT", &format!("{target}&digest={digest}"), &octets, bytes, 201);
-        digest
-    }
-
-    /// Puts a blob where the registry's storage has it: for more blobs than anyone wants to push.
-    pub fn place_blob(&self, repository: &str, bytes: &[u8]) -> String {
-        let digest = digest(bytes);
-        let hex = digest.strip_prefix("sha256:").unwrap();
-        let root = self.data.join("docker/registry/v2");
-        let blob = root.join(format!("blobs/sha256/{}/{hex}", &hex[..2]));
-        let link = root.join(format!("repositories/{repository}/_layers/sha256/{hex}"));
-        std::fs::create_dir_all(&blob).unwrap();
-        std::fs::create_dir_all(&link).unwrap();
-        std::fs::write(blob.join("data"), bytes).unwrap();
-        std::fs::write(link.join("link"), &digest).unwrap();
         digest
     }
 

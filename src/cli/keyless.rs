@@ -1,0 +1,142 @@
+//! Certificates on the command line, as cosign names them: whose count, and whom they are believed.
+
+use std::path::PathBuf;
+
+use crate::reason::{ErrorCode, Problem};
+use crate::signer::identity::{Expected, Identity, IdentityError};
+use crate::signer::root::{RootError, TrustRoot};
+use crate::trust;
+
+use super::setup::usage;
+
+/// Options about certificates.
+#[derive(Debug, clap::Args)]
+pub(super) struct Keyless {
+    /// Keyless: who must have signed, exactly: an e-mail address or a URI
+    #[arg(long, value_name = "SUBJECT")]
+    certificate_identity: Option<String>,
+    /// Keyless: who must have signed, as a pattern for the whole of it
+    #[arg(long, value_name = "REGEXP")]
+    certificate_identity_regexp: Option<String>,
+    /// Keyless: who vouched for the signer, exactly
+    #[arg(long, value_name = "ISSUER")]
+    certificate_oidc_issuer: Option<String>,
+    /// Keyless: who vouched for the signer, as a pattern for the whole of it
+    #[arg(long, value_name = "REGEXP")]
+    certificate_oidc_issuer_regexp: Option<String>,
+    /// Keyless: the sigstore trusted root, in JSON
+    #[arg(long, value_name = "FILE")]
+    trusted_root: Option<PathBuf>,
+}
+
+impl Keyless {
+    /// Whether any of them was given.
+    pub(super) fn is_asked(&self) -> bool {
+        let Self {
+            certificate_identity,
+            certificate_identity_regexp,
+            certificate_oidc_issuer,
+            certificate_oidc_issuer_regexp,
+            trusted_root,
+        } = self;
+        let texts = [
+            certificate_identity,
+            certificate_identity_regexp,
+            certificate_oidc_issuer,
+            certificate_oidc_issuer_regexp,
+        ];
+        texts.iter().any(|text| text.is_some()) || trusted_root.is_some()
+    }
+
+    /// The identity and the root.
+    ///
+    /// # Errors
+    /// What is missing or cannot be used.
+    pub(super) fn read(&self) -> Result<(Identity, TrustRoot), Vec<Problem>> {
+        let (exact, pattern) = (self.certificate_identity.as_deref(), self.certificate_identity_regexp.as_deref());
+        let subject = one("--certificate-identity", exact, pattern)?;
+        let (exact, pattern) =
+            (self.certificate_oidc_issuer.as_deref(), self.certificate_oidc_issuer_regexp.as_deref());
+        let issuer = one("--certificate-oidc-issuer", exact, pattern)?;
+        let Some(path) = &self.trusted_root else {
+            return Err(usage("certificates without --trusted-root are not supported yet: name a trust root file"));
+        };
+        Ok((Identity { issuer, subject }, root(path)?))
+    }
+}
+
+/// An option or its pattern: exactly one of them.
+fn one(name: &str, exact: Option<&str>, pattern: Option<&str>) -> Result<Expected, Vec<Problem>> {
+    let told = |error: IdentityError| usage(format!("{name}: {error}"));
+    match (exact, pattern) {
+        (Some(text), None) => Expected::exactly(text).map_err(told),
+        (None, Some(pattern)) => Expected::matching(pattern).map_err(told),
+        (None, None) => {
+            Err(usage(format!("{name} or {name}-regexp is missing: a certificate needs both names checked")))
+        }
+        (Some(_), Some(_)) => Err(usage(format!("{name} and {name}-regexp exclude each other"))),
+    }
+}
+
+fn root(path: &std::path::Path) -> Result<TrustRoot, Vec<Problem>> {
+    let name = path.display().to_string();
+    let read = trust::file::beside("", &name).and_then(|bytes| {
+        let usable = |root: TrustRoot| root.issues().map(|()| root);
+        TrustRoot::from_json(&bytes).and_then(usable).map_err(|error: RootError| error.to_string())
+    });
+    read.map_err(|why| {
+        let problem = Problem::new(ErrorCode::PolicyInvalid, format!("failed to read the trust root: {why}"));
+        vec![problem.in_file(name).with_help("give a sigstore trusted root in JSON, such as trusted_root.json")]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        keyless: Keyless,
+    }
+
+    /// What becomes of a command line: whether it can be used, or the error's code.
+    fn read(arguments: &[&str]) -> Result<(), ErrorCode> {
+        let line = Line::try_parse_from([&["sealgate"], arguments].concat()).unwrap();
+        assert!(line.keyless.is_asked(), "{arguments:?}");
+        line.keyless.read().map(drop).map_err(|problems| problems[0].code)
+    }
+
+    #[test]
+    fn an_identity_is_asked_for_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let root = file("root.json", sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT);
+        let broken = file("broken.json", "{}");
+        let (id, ids) = (["--certificate-identity", "a"], ["--certificate-identity-regexp", "a.*"]);
+        let (issuer, issuers) = (["--certificate-oidc-issuer", "i"], ["--certificate-oidc-issuer-regexp", "i|j"]);
+        let trust = ["--trusted-root", root.as_str()];
+        let cases = [
+            (vec![id, issuer, trust], Ok(())),
+            (vec![ids, issuers, trust], Ok(())),
+            (vec![id, trust], Err(ErrorCode::Usage)),
+            (vec![issuer, trust], Err(ErrorCode::Usage)),
+            (vec![trust], Err(ErrorCode::Usage)),
+            (vec![id, issuer], Err(ErrorCode::Usage)),
+            (vec![id, ids, issuer, trust], Err(ErrorCode::Usage)),
+            (vec![id, issuer, issuers, trust], Err(ErrorCode::Usage)),
+            (vec![["--certificate-identity-regexp", "a)|(b"], issuer, trust], Err(ErrorCode::Usage)),
+            (vec![id, issuer, ["--trusted-root", &broken]], Err(ErrorCode::PolicyInvalid)),
+            (vec![id, issuer, ["--trusted-root", "/nowhere"]], Err(ErrorCode::PolicyInvalid)),
+        ];
+        for (arguments, expected) in cases {
+            assert_eq!(read(&arguments.concat()), expected, "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! What certificates and logs prove, with a sigstore of the tests' own: everything in order counts, and each part made
+//! wrong is refused at its check.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use rcgen::ExtendedKeyUsagePurpose;
+use serde_json::{Value, json};
+
+use super::issuer::{ISSUER, SIGNED_AT, SUBJECT, Sigstore, Wish, attestation, hashed};
+use crate::artifact::Artifact;
+use crate::image::{Digest, PinnedImage};
+use crate::policy::requirement::{Authority, Signer};
+use crate::reason::Reason;
+use crate::signer::PublicKey;
+use crate::signer::identity::{Expected, Identity};
+use crate::signer::root::TrustRoot;
+use crate::verify::fixtures::{
+    self, NOW, SIGNATURE, SIMPLE, authority, bundle_layer, claim, demands, evidence, image, layer, signatures,
+    statement,
+};
+use crate::verify::verdict::{Candidate, Check, Judgement, Verdict};
+use crate::verify::verify;
+
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const LOGGED: &str = "dev.sigstore.cosign/bundle";
+
+fn app() -> PinnedImage {
+    image("registry.example.com/team/app", Digest::of(b"app"))
+}
+
+fn exactly(issuer: &str, subject: &str) -> Identity {
+    Identity { issuer: Expected::exactly(issuer).unwrap(), subject: Expected::exactly(subject).unwrap() }
+}
+
+fn keyless(identities: Vec<Identity>, root: TrustRoot) -> Authority {
+    with_signer("github", Signer::Identity(identities, root))
+}
+
+fn with_signer(name: &str, signer: Signer) -> Authority {
+    Authority { signer, ..authority(name, &fixtures::Signer::new(9).key()) }
+}
+
+fn judged(artifacts: Vec<Artifact>, authority: Authority, now: Timestamp) -> Judgement {
+    verify(&app(), &[evidence(&app(), artifacts)], &demands(signatures(1, vec![authority])), now)
+}
+
+fn passes(judgement: &Judgement) -> bool {
+    matches!(judgement.verdict, Verdict::Verified(_))
+}
+
+fn only(judgement: &Judgement) -> &Candidate {
+    let [candidate] = judgement.candidates.as_slice() else { panic!("{judgement:?}") };
+    candidate
+}
+
+/// Asserts that the only candidate fails at a check with a reason, or counts.
+fn expect(what: &str, judgement: &Judgement, expected: Option<(Check, Reason)>) {
+    let candidate = only(judgement);
+    let reasons: Vec<Reason> = judgement.verdict.findings().iter().map(|finding| finding.reason).collect();
+    assert_eq!(candidate.failed, expected.map(|(check, _)| check), "{what}: {}", candidate.message);
+    assert_eq!(reasons, expected.map(|(_, reason)| reason).as_slice(), "{what}: {}", candidate.message);
+}
+
+fn acme(sigstore: &Sigstore) -> Authority {
+    keyless(vec![exactly(ISSUER, SUBJECT)], sigstore.root())
+}
+
+fn bundle(sigstore: &Sigstore, wish: &Wish) -> Value {
+    sigstore.bundle(wish, &statement(app().digest))
+}
+
+/// The old format: a payload, signed by a certificate, in the log.
+fn attached(sigstore: &Sigstore, wish: &Wish) -> Artifact {
+    let certificate = sigstore.issue(wish);
+    let payload = claim(app().digest).to_string();
+    let signature = certificate.sign(payload.as_bytes());
+    let logged = sigstore.annotation(&hashed(payload.as_bytes(), &signature, &certificate.pem), wish.signed_at);
+    let annotations = [
+        (SIGNATURE, STANDARD.encode(&signature)),
+        (CERTIFICATE, certificate.pem.clone()),
+        (LOGGED, logged.to_string()),
+    ];
+    let annotations: Vec<(&str, &str)> = annotations.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    layer(SIMPLE, payload.as_bytes(), &annotations)
+}
+
+#[test]
+fn a_certificate_in_a_log_counts_in_both_forms() {
+    let sigstore = Sigstore::new();
+    let wish = Wish::default();
+    for artifact in [bundle_layer(&bundle(&sigstore, &wish)), attached(&sigstore, &wish)] {
+        let judgement = judged(vec![artifact], acme(&sigstore), NOW);
+        expect("forged", &judgement, None);
+        assert_eq!(only(&judgement).signer.as_deref(), Some(format!("{ISSUER} {SUBJECT}").as_str()));
+    }
+}
+
+#[test]
+fn an_email_address_is_a_subject() {
+    let sigstore = Sigstore::new();
+    let wish = Wish { subject: "jane@example.com", ..Wish::default() };
+    let jane = keyless(vec![exactly(ISSUER, "jane@example.com")], sigstore.root());
+    expect("forged", &judged(vec![bundle_layer(&bundle(&sigstore, &wish))], jane, NOW), None);
+}
+
+#[test]
+fn issuer_and_subject_must_be_of_one_identity() {
+    let sigstore = Sigstore::new();
+    let miss = Some((Check::Identity, Reason::IdentityMismatch));
+    let pattern = |text: &str| Expected::matching(text).unwrap();
+    let exact = |text: &str| Expected::exactly(text).unwrap();
+    let cases = [
+        (vec![exactly(ISSUER, SUBJECT)], None),
+        (vec![exactly(ISSUER, "other"), exactly(ISSUER, SUBJECT)], None),
+        (vec![exactly(ISSUER, "other"), exactly("other", SUBJECT)], miss),
+        (vec![exactly("https://token.example.co", SUBJECT)], miss),
+        (vec![exactly(ISSUER, &SUBJECT[..SUBJECT.len() - 1])], miss),
+        (vec![exactly(SUBJECT, ISSUER)], miss),
+        (vec![Identity { issuer: exact(ISSUER), subject: pattern("https://example.com/acme/.+@refs/tags/.+") }], None),
+        (vec![Identity { issuer: exact(ISSUER), subject: pattern("https://example.com/acme/") }], miss),
+        (vec![Identity { issuer: exact(ISSUER), subject: pattern("acme") }], miss),
+        (vec![Identity { issuer: pattern("https://token"), subject: exact(SUBJECT) }], miss),
+        (vec![Identity { issuer: pattern("https://token.*"), subject: exact(SUBJECT) }], None),
+    ];
+    for (identities, expected) in cases {
+        for artifact in [bundle_layer(&bundle(&sigstore, &Wish::default())), attached(&sigstore, &Wish::default())] {
+            let authority = keyless(identities.clone(), sigstore.root());
+            expect(&format!("{identities:?}"), &judged(vec![artifact], authority, NOW), expected);
+        }
+    }
+}
+
+#[test]
+fn each_wish_made_wrong_is_refused_at_its_check() {
+    let sigstore = Sigstore::new();
+    let invalid = Some((Check::Certificate, Reason::CertificateInvalid));
+    let day = 24 * 3_600;
+    let cases = [
+        ("no issuer", Wish { issuer: None, ..Wish::default() }, invalid),
+        ("two names", Wish { further: Some("jane@example.com"), ..Wish::default() }, invalid),
+        ("for a server", Wish { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wish::default() }, invalid),
+        ("not in the certificates' log", Wish { certificate_logged: false, ..Wish::default() }, invalid),
+        ("before its life", Wish { signed_at: SIGNED_AT - day, ..Wish::default() }, invalid),
+        ("after its life", Wish { signed_at: SIGNED_AT + day, ..Wish::default() }, invalid),
+    ];
+    for (what, wish, expected) in cases {
+        for artifact in [bundle_layer(&bundle(&sigstore, &wish)), attached(&sigstore, &wish)] {
+            expect(what, &judged(vec![artifact], acme(&sigstore), NOW), expected);
+        }
+    }
+}
+
+#[test]
+fn a_time_after_now_is_refused() {
+    let sigstore = Sigstore::new();
+    let before = Timestamp::from_second(SIGNED_AT - 1).unwrap();
+    let exactly = Timestamp::from_second(SIGNED_AT).unwrap();
+    let future = Some((Check::Time, Reason::TransparencyLogInvalid));
+    for artifact in [bundle_layer(&bundle(&sigstore, &Wish::default())), attached(&sigstore, &Wish::default())] {
+        expect("later", &judged(vec![artifact.clone()], acme(&sigstore), before), future);
+        expect("now", &judged(vec![artifact], acme(&sigstore), exactly), None);
+    }
+}
+
+#[test]
+fn each_part_of_the_root_is_needed() {
+    let (sigstore, other) = (Sigstore::new(), Sigstore::new());
+    let certificate = Some((Check::Certificate, Reason::CertificateInvalid));
+    let log = Some((Check::Log, Reason::TransparencyLogInvalid));
+    let ended = json!({"start": "2025-01-01T00:00:00Z", "end": "2025-10-01T00:00:00Z"});
+    let cases = [
+        ("/certificateAuthorities", other.root_value()["certificateAuthorities"].clone(), certificate),
+        ("/ctlogs", other.root_value()["ctlogs"].clone(), certificate),
+        ("/tlogs", other.root_value()["tlogs"].clone(), log),
+        ("/certificateAuthorities/0/validFor", ended.clone(), certificate),
+        ("/ctlogs/0/publicKey/validFor", ended.clone(), certificate),
+        ("/tlogs/0/publicKey/validFor", ended, log),
+    ];
+    for (part, value, expected) in cases {
+        let mut root = sigstore.root_value();
+        *root.pointer_mut(part).unwrap() = value;
+        let root = TrustRoot::from_json(root.to_string().as_bytes()).unwrap();
+        for artifact in [bundle_layer(&bundle(&sigstore, &Wish::default())), attached(&sigstore, &Wish::default())] {
+            let authority = keyless(vec![exactly(ISSUER, SUBJECT)], root.clone());
+            expect(part, &judged(vec![artifact], authority, NOW), expected);
+        }
+    }
+}
+
+#[test]
+fn each_part_of_a_bundle_is_bound_to_the_others() {
+    let sigstore = Sigstore::new();
+    let (one, other) = (bundle(&sigstore, &Wish::default()), bundle(&sigstore, &Wish::default()));
+    let log = Some((Check::Log, Reason::TransparencyLogInvalid));
+    let signature = Some((Check::Signature, Reason::SignatureInvalid));
+    let entry = "/verificationMaterial/tlogEntries/0";
+    let at = |path: &str| format!("{entry}/{path}");
+    let same = |path: &str| (path.to_owned(), other.pointer(path).unwrap().clone());
+    let cases = [
+        (same("/verificationMaterial/tlogEntries"), log),
+        (same("/verificationMaterial/certificate"), signature),
+        (same("/dsseEnvelope/signatures"), signature),
+        (same(&at("inclusionPromise")), log),
+        (same(&at("inclusionProof")), log),
+        (same(&at("canonicalizedBody")), log),
+        ((at("integratedTime"), json!((SIGNED_AT + 1).to_string())), log),
+        ((at("logIndex"), json!("1")), log),
+        ((at("inclusionProof/treeSize"), json!("2")), log),
+        (("/verificationMaterial/tlogEntries".to_owned(), json!([])), log),
+    ];
+    for ((path, value), expected) in cases {
+        let mut changed = one.clone();
+        *changed.pointer_mut(&path).unwrap() = value;
+        expect(&path, &judged(vec![bundle_layer(&changed)], acme(&sigstore), NOW), expected);
+    }
+}
+
+#[test]
+fn what_a_bundle_is_about_and_what_for_counts_as_with_keys() {
+    let sigstore = Sigstore::new();
+    let wish = Wish::default();
+    let cases = [
+        (statement(Digest::of(b"other")), Some((Check::Digest, Reason::DigestMismatch))),
+        (attestation(app().digest), Some((Check::Type, Reason::NoSignature))),
+    ];
+    for (statement, expected) in cases {
+        let bundle = bundle_layer(&sigstore.bundle(&wish, &statement));
+        expect(&statement.to_string(), &judged(vec![bundle], acme(&sigstore), NOW), expected);
+    }
+    let mut stage = acme(&sigstore);
+    stage.annotations.insert("stage".to_owned(), "release".to_owned());
+    let expected = Some((Check::Annotations, Reason::AnnotationMismatch));
+    expect("stage", &judged(vec![bundle_layer(&bundle(&sigstore, &wish))], stage, NOW), expected);
+}
+
+#[test]
+fn each_annotation_of_the_old_format_is_bound_to_the_others() {
+    let sigstore = Sigstore::new();
+    let (one, other) = (attached(&sigstore, &Wish::default()), attached(&sigstore, &Wish::default()));
+    let log = Some((Check::Log, Reason::TransparencyLogInvalid));
+    let key = Some((Check::Key, Reason::SignatureInvalid));
+    let signature = Some((Check::Signature, Reason::SignatureInvalid));
+    let form = Some((Check::Form, Reason::Malformed));
+    let later = one.annotations[LOGGED].replace(&SIGNED_AT.to_string(), &(SIGNED_AT + 1).to_string());
+    let twice = format!("{0}{0}", one.annotations[CERTIFICATE]);
+    let cases: [(&str, Option<String>, _); 10] = [
+        (SIGNATURE, Some(other.annotations[SIGNATURE].clone()), signature),
+        (CERTIFICATE, Some(other.annotations[CERTIFICATE].clone()), signature),
+        (CERTIFICATE, Some(twice), form),
+        (CERTIFICATE, Some("text".to_owned()), form),
+        (CERTIFICATE, None, key),
+        (LOGGED, Some(other.annotations[LOGGED].clone()), log),
+        (LOGGED, Some(later), log),
+        (LOGGED, Some("{}".to_owned()), log),
+        (LOGGED, None, log),
+        ("dev.sigstore.cosign/rfc3161timestamp", Some("{}".to_owned()), form),
+    ];
+    for (name, value, expected) in cases {
+        let mut changed = one.clone();
+        match &value {
+            Some(value) => changed.annotations.insert(name.to_owned(), value.clone()),
+            None => changed.annotations.remove(name),
+        };
+        expect(&format!("{name} {value:?}"), &judged(vec![changed], acme(&sigstore), NOW), expected);
+    }
+}
+
+#[test]
+fn a_key_with_a_required_log_needs_both() {
+    let sigstore = Sigstore::new();
+    let (key, bundle) = sigstore.by_key(&statement(app().digest));
+    let logged = |key: &PublicKey, root| with_signer("ci", Signer::Key(key.clone(), Some(root)));
+    let judge = |bundle: &Value, authority| judged(vec![bundle_layer(bundle)], authority, NOW);
+    expect("in the log", &judge(&bundle, logged(&key, sigstore.root())), None);
+    let log = Some((Check::Log, Reason::TransparencyLogInvalid));
+    expect("of another", &judge(&bundle, logged(&key, Sigstore::new().root())), log);
+    let (stranger, other) = sigstore.by_key(&statement(app().digest));
+    let by_another = Some((Check::Key, Reason::SignatureInvalid));
+    expect("by another", &judge(&bundle, logged(&stranger, sigstore.root())), by_another);
+    let mut without = bundle.clone();
+    without["verificationMaterial"]["tlogEntries"] = json!([]);
+    expect("in no log", &judge(&without, logged(&key, sigstore.root())), log);
+    expect("ignored", &judge(&without, with_signer("ci", Signer::Key(key.clone(), None))), None);
+    let mut swapped = bundle.clone();
+    swapped["verificationMaterial"]["tlogEntries"] = other["verificationMaterial"]["tlogEntries"].clone();
+    expect("of another signature", &judge(&swapped, logged(&key, sigstore.root())), log);
+}
+
+#[test]
+fn a_key_is_no_identity_and_an_identity_no_key() {
+    let sigstore = Sigstore::new();
+    let stranger = Some((Check::Key, Reason::SignatureInvalid));
+    let (key, by_key) = sigstore.by_key(&statement(app().digest));
+    expect("key", &judged(vec![bundle_layer(&by_key)], acme(&sigstore), NOW), stranger);
+    let certified = bundle_layer(&bundle(&sigstore, &Wish::default()));
+    let ci = with_signer("ci", Signer::Key(key, None));
+    expect("certificate", &judged(vec![certified], ci, NOW), stranger);
+}
+
+#[test]
+fn one_identity_is_one_signer_however_many_certificates_it_has() {
+    let sigstore = Sigstore::new();
+    let jane = Wish { subject: "jane@example.com", ..Wish::default() };
+    let two = demands(signatures(
+        2,
+        ["first", "second"]
+            .map(|name| {
+                let any = |text| Expected::matching(text).unwrap();
+                let identity = Identity { issuer: any(".+"), subject: any(".+") };
+                Authority { name: name.to_owned(), ..keyless(vec![identity], sigstore.root()) }
+            })
+            .to_vec(),
+    ));
+    let judge = |wishes: [&Wish; 2]| {
+        let artifacts = wishes.map(|wish| bundle_layer(&bundle(&sigstore, wish))).to_vec();
+        verify(&app(), &[evidence(&app(), artifacts)], &two, NOW)
+    };
+    assert!(!passes(&judge([&Wish::default(), &Wish::default()])));
+    assert!(passes(&judge([&Wish::default(), &jane])));
+}
+
+/// Every byte of a bundle, changed: only what nobody signs may differ, and then it is the same signature by the same
+/// signer.
+#[test]
+fn no_single_byte_of_a_bundle_makes_another_signer_count() {
+    let sigstore = Sigstore::new();
+    let whole = bundle(&sigstore, &Wish::default()).to_string();
+    let authority = acme(&sigstore);
+    let mut free = Vec::new();
+    for place in 0..whole.len() {
+        let mut changed = whole.clone().into_bytes();
+        changed[place] ^= 1;
+        let artifact = layer(fixtures::BUNDLE, &changed, &[]);
+        if passes(&judged(vec![artifact], authority.clone(), NOW)) {
+            free.push(place);
+        }
+    }
+    // A member that stands at its default may as well be absent, under whatever name.
+    let named = ["\"logIndex\":\"0\"", "\"hashes\":[]"];
+    let spelled = named.iter().flat_map(|member| {
+        let name = member.split('"').nth(1).unwrap().len();
+        whole.match_indices(member).flat_map(move |(at, _)| at + 1..=at + name)
+    });
+    let mut unread: Vec<usize> = spelled.collect();
+    unread.sort_unstable();
+    assert_eq!(free, unread);
+}
