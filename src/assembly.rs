@@ -212,6 +212,18 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
     })
 }
 
+/// The cluster that a gate writes to and the namespace of its inventory there, where it writes to one.
+#[must_use]
+pub fn cluster(gate: &GateSettings) -> Option<(Cluster, String)> {
+    match &gate.target {
+        TargetSettings::Directory { .. } => None,
+        TargetSettings::Kubernetes { context, .. } => {
+            let cluster = Cluster { kubeconfig: None, context: context.clone() };
+            Some((cluster, kubernetes::Options::new(&gate.name).inventory_namespace))
+        }
+    }
+}
+
 /// A gate's target.
 ///
 /// # Errors

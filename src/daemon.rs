@@ -2,8 +2,10 @@
 
 mod backoff;
 mod deliver;
+mod elections;
 mod gate;
 mod look;
+mod post;
 mod task;
 mod told;
 
@@ -31,6 +33,7 @@ use crate::store::Store;
 use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places};
 
 use crate::http::status::{Board, GateStatus, Statuses};
+use elections::Elections;
 use gate::{Gate, Shared};
 
 /// How long a write in flight may take to end after SIGTERM.
@@ -76,6 +79,7 @@ struct Kept {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     board: Board,
+    elections: Arc<Elections>,
 }
 
 /// Runs until it is asked to leave.
@@ -108,7 +112,7 @@ impl Daemon {
     pub async fn open(invocation: &Invocation) -> Result<Self, Vec<Problem>> {
         let one = |problem: Problem| vec![problem];
         let settings = settings::load(&invocation.config, &invocation.environment)?;
-        let kept = Kept::open(&settings).map_err(one)?;
+        let kept = Kept::open(&settings, invocation).map_err(one)?;
         let mut world = World::build(settings.clone(), invocation, &kept).await?;
         world.take_over(&kept);
         let (listener, address) = bind(&settings).await.map_err(one)?;
@@ -183,17 +187,20 @@ fn died(dead: Result<&'static str, JoinError>) -> Ending {
 /// Everything that keeps it from starting.
 pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
-    let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
+    let kept = Kept::open(&settings, invocation).map_err(|problem| vec![problem])?;
     let world = World::build(settings, invocation, &kept).await?;
     let start = BTreeSet::from([Trigger::Start]);
     let looks = world.gates.into_iter().map(|mut gate| {
         let start = start.clone();
         async move {
             gate.look(&start).await;
+            gate.tell_post();
             Once { report: gate.status.report.clone(), status: gate.status }
         }
     });
-    Ok(futures::future::join_all(looks).await)
+    let looked = futures::future::join_all(looks).await;
+    kept.elections.leave().await;
+    Ok(looked)
 }
 
 async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Problem> {
@@ -208,10 +215,15 @@ async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Problem>
 }
 
 impl Kept {
-    fn open(settings: &Settings) -> Result<Self, Problem> {
+    fn open(settings: &Settings, invocation: &Invocation) -> Result<Self, Problem> {
         let metrics = Metrics::new()
             .map_err(|error| Problem::new(ErrorCode::ConfigInvalid, format!("failed to make metrics: {error}")))?;
-        Ok(Self { store: Arc::new(Store::open(&settings.state_dir)?), metrics: Arc::new(metrics), board: Board::new() })
+        Ok(Self {
+            store: Arc::new(Store::open(&settings.state_dir)?),
+            metrics: Arc::new(metrics),
+            board: Board::new(),
+            elections: Arc::new(Elections::of(&invocation.environment)),
+        })
     }
 }
 
@@ -237,7 +249,9 @@ impl World {
         };
         let policies: Vec<_> = loaded.iter().map(|(_, policies)| policies).collect();
         let registries = assembly::registry_names(&settings, &policies);
+        let elections = elections::are_held(&settings).then(|| Arc::clone(&kept.elections));
         let shared = Arc::new(Shared {
+            elections,
             settings,
             plan,
             store: Arc::clone(&kept.store),
@@ -326,6 +340,9 @@ impl Supervisor {
         };
         stop.cancel();
         while tasks.join_next().await.is_some() {}
+        if matches!(next, Next::Leave) {
+            self.kept.elections.leave().await;
+        }
         if let Next::Replace(world) = &mut next {
             world.take_over(&self.kept);
         }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The proxy.
     pub proxy: ProxySettings,
+    /// Whether several replicas share the gates by leases; none: where we run in a cluster.
+    pub leader_election: Option<bool>,
 }
 
 /// One source, one policy set, one target.

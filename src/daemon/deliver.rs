@@ -32,7 +32,8 @@ impl Gate {
             return Ok(());
         }
         let started = Instant::now();
-        let go_on = move || !stop.is_cancelled();
+        let still_ours = self.still_ours();
+        let go_on = move || !stop.is_cancelled() && still_ours();
         let applied = self.target().await?.apply(release, &go_on).await;
         self.timed(Step::Apply, applied.is_ok(), started);
         let outcomes = applied.map_err(|error| self.turned_away(error))?;
@@ -138,7 +139,7 @@ impl Gate {
     pub(super) async fn target(&mut self) -> Result<&crate::target::Delivery, Failure> {
         if self.target.is_none() {
             match assembly::target(&self.settings).await {
-                Ok(target) => self.target = Some(target),
+                Ok(target) => self.target = Some(self.under_seat(target)),
                 Err(problem) => return Err(self.fail(vec![problem], Retry::Later(None))),
             }
         }
@@ -147,7 +148,7 @@ impl Gate {
 
     /// The target did not take the release.
     pub(super) fn turned_away(&mut self, error: TargetError) -> Failure {
-        if self.stop.is_cancelled() {
+        if self.stop.is_cancelled() || !self.still_ours()() {
             return Failure::Stopped;
         }
         let TargetError { problems, foreign_images, outcomes, retry } = error;

@@ -24,6 +24,9 @@ use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Store};
 use crate::target::Delivery;
+use crate::target::kubernetes::{Seat, Term};
+
+use super::elections::Elections;
 
 /// What all gates of a process share.
 pub(super) struct Shared {
@@ -32,6 +35,8 @@ pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
+    /// Where several replicas share the gates.
+    pub(super) elections: Option<Arc<Elections>>,
 }
 
 /// By the path of a rendered file, what it was rendered from.
@@ -53,6 +58,10 @@ pub(super) struct Gate {
     pub(super) policies: Policies,
     pub(super) client: Client,
     pub(super) target: Option<Delivery>,
+    /// The gate's seat, where several replicas share the gates.
+    pub(super) seat: Option<Seat>,
+    /// The term under which this gate works, or worked last.
+    pub(super) term: Option<Term>,
     pub(super) state: GateState,
     pub(super) newest: Option<Assessed>,
     pub(super) attempts: u32,
@@ -107,6 +116,8 @@ impl Gate {
             policies: Policies { set: Arc::new(policies), broken: Vec::new() },
             client,
             target: None,
+            seat: None,
+            term: None,
             state,
             newest: None,
             attempts: 0,

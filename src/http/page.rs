@@ -34,12 +34,19 @@ pub(super) fn render(gates: &Statuses) -> String {
 }
 
 fn section(page: &mut String, gate: &GateStatus) {
-    let state = if gate.suspended { "suspended" } else { gate.state.unwrap_or("starting") };
+    let state = match gate.state {
+        _ if gate.suspended => "suspended",
+        None if gate.standing_by => "standing by",
+        state => state.unwrap_or("starting"),
+    };
     let _ = write!(page, "<section><h2>{} · <span class=\"{state}\">{state}</span></h2><dl>", escape(&gate.name));
     let row = |page: &mut String, name: &str, value: Option<&str>| {
         let _ = write!(page, "<dt>{name}</dt><dd><code>{}</code></dd>", escape(value.unwrap_or("none")));
     };
     row(page, "mode", Some(gate.mode));
+    if gate.standing_by || gate.leader.is_some() {
+        row(page, "works for it", gate.leader.as_deref());
+    }
     row(page, "newest revision", gate.observed.as_deref());
     row(page, "last passed", gate.passed.as_deref());
     row(page, "running", gate.applied.as_deref());

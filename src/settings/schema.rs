@@ -21,6 +21,7 @@ pub(super) static SETTINGS: Record = Record {
         optional("discovery", Shape::Record(&DISCOVERY)),
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
+        optional("leaderElection", Shape::Flag),
         optional("hooks", Shape::Later("leave it out: the source is polled at its interval")),
         optional("admission", Shape::Later("leave it out")),
     ],

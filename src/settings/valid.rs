@@ -20,7 +20,7 @@ use crate::image::Host;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, leader_election } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -30,6 +30,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         discovery: self::discovery(discovery)?,
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
+        leader_election,
     })
 }
 

@@ -17,6 +17,7 @@ pub(super) struct Written {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) proxy: Proxy,
+    pub(super) leader_election: Option<bool>,
 }
 
 /// A file of registries alone.

@@ -8,19 +8,24 @@
 //!
 //! It must not decide anything about images: it compares what a cluster answers with what the release says was verified.
 
+mod clock;
 mod connection;
 mod drift;
+mod election;
+mod electorate;
 mod established;
 mod fault;
 mod images;
 mod inventory;
 mod kinds;
+mod lease;
 mod ledger;
 mod order;
 mod plan;
 mod prepare;
 mod prune;
 mod run;
+mod seat;
 mod takeover;
 mod trial;
 mod trouble;
@@ -35,7 +40,9 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use connection::Cluster;
+pub use connection::{Cluster, in_cluster};
+pub use electorate::Electorate;
+pub use seat::{Seat, Term, Working};
 
 use self::connection::Connection;
 use self::drift::Known;
@@ -44,6 +51,7 @@ use self::ledger::{Ledger, LedgerError};
 use self::plan::Id;
 use self::prepare::Prepared;
 use self::run::Run;
+use self::seat::Fence;
 use self::trouble::Trouble;
 use self::watching::{Settled, Watches};
 use crate::gate::release::ApprovedRelease;
@@ -79,6 +87,7 @@ pub struct Options {
 /// A cluster.
 pub struct Kubernetes {
     connection: Connection,
+    fence: Option<Arc<Fence>>,
     options: Options,
     /// The gate's name as a label's value.
     gate_label: String,
@@ -127,7 +136,23 @@ impl Kubernetes {
         let settled = Settled::default();
         let watches = Watches::new(connection.watcher(), gate_label.clone(), Arc::clone(&settled));
         let (prepared, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { connection, options, gate_label, prepared, settled, watches, known })
+        Ok(Self { connection, fence: None, options, gate_label, prepared, settled, watches, known })
+    }
+
+    /// Makes every write depend on a gate's seat: none leaves but in a term that was admitted and lasts.
+    #[must_use]
+    pub fn under(mut self, seat: Seat) -> Self {
+        let fence = Arc::new(Fence::of(seat));
+        self.connection.fence(Arc::clone(&fence));
+        self.fence = Some(fence);
+        self
+    }
+
+    /// Lets writes of this term through.
+    pub fn admit(&self, term: Term) {
+        if let Some(fence) = &self.fence {
+            fence.admit(term);
+        }
     }
 
     /// Waits until something at the cluster may differ from what was applied.

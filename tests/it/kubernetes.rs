@@ -4,6 +4,7 @@ mod gate;
 mod images;
 mod process;
 mod proxy;
+mod replicas;
 
 use std::time::{Duration, Instant};
 
