@@ -43,13 +43,15 @@ impl Gate {
             self.recall();
             self.term = Some(working.term);
             triggers.insert(Trigger::Start);
+            self.status.standing_by = false;
+            self.status.leader = seat.holder();
+            // A look may take long; who works for the gate is told at once.
+            self.shared.board.show(self.status.clone());
         }
         if let Some(Delivery::Kubernetes(target)) = &self.target {
             target.admit(working.term);
         }
         self.metrics.leads();
-        self.status.standing_by = false;
-        self.status.leader = seat.holder();
         Post::Works(Some(working), triggers)
     }
 
