@@ -57,6 +57,15 @@ impl Delivery {
             Self::Kubernetes(target) => target.changed().await,
         }
     }
+
+    /// Images in applied objects that nobody verified and that the target was told to report: `(object, image)`.
+    #[must_use]
+    pub fn foreign_images(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Directory(_) => Vec::new(),
+            Self::Kubernetes(target) => target.foreign_images(),
+        }
+    }
 }
 
 impl Target for Delivery {
