@@ -72,7 +72,7 @@ impl Target for Delivery {
     async fn dry_run(&self, release: &ApprovedRelease) -> Result<(), TargetError> {
         match self {
             Self::Directory(target) => target.dry_run(release).await,
-            Self::Kubernetes(target) => target.dry_run(release).await,
+            Self::Kubernetes(target) => Box::pin(target.dry_run(release)).await,
         }
     }
 
@@ -83,7 +83,7 @@ impl Target for Delivery {
     ) -> Result<Vec<Outcome>, TargetError> {
         match self {
             Self::Directory(target) => target.apply(release, go_on).await,
-            Self::Kubernetes(target) => target.apply(release, go_on).await,
+            Self::Kubernetes(target) => Box::pin(target.apply(release, go_on)).await,
         }
     }
 
@@ -97,7 +97,7 @@ impl Target for Delivery {
     async fn drift(&self, release: &ApprovedRelease) -> Result<Vec<String>, TargetError> {
         match self {
             Self::Directory(target) => target.drift(release).await,
-            Self::Kubernetes(target) => target.drift(release).await,
+            Self::Kubernetes(target) => Box::pin(target.drift(release)).await,
         }
     }
 }

@@ -69,6 +69,7 @@ pub enum ForeignImages {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration of its own")]
 pub(super) struct Written {
     context: Option<String>,
     inventory_namespace: Option<String>,
