@@ -286,7 +286,7 @@ impl Election {
         match self.shared.write(&lease, &released).await {
             Ok(lease) => self.sights.note(lease, Moment::now()),
             Err(fault) => {
-                tracing::info!(lease = name, error = fault.message, "lease not handed over; it ends by itself")
+                tracing::info!(lease = name, error = fault.message, "lease not handed over; it ends by itself");
             }
         }
     }

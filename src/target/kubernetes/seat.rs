@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     fn soon() -> Moment {
-        Moment::now().after(Duration::from_secs(60))
+        Moment::now().after(Duration::from_mins(1))
     }
 
     #[test]
