@@ -13,14 +13,15 @@ use crate::policy::{self, PolicySet};
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
 use crate::settings::{
-    ForeignImages, GateSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift, ObjectSelector,
-    ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings,
+    AccountSettings, ForeignImages, GateSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift,
+    ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
+    TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
 use crate::target::Delivery;
 use crate::target::directory::Directory;
-use crate::target::kubernetes::{self, Cluster, Kubernetes};
+use crate::target::kubernetes::{self, Account, Cluster, Kubernetes, Reach};
 use crate::trust;
 
 /// The time for one conversation with a Git server.
@@ -241,6 +242,7 @@ pub async fn target(gate: &GateSettings) -> Result<Delivery, Problem> {
 fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kubernetes::Options {
     let KubernetesSettings {
         context,
+        tenant,
         inventory_namespace,
         prune: PruneSettings { enabled, empty, namespaces, definitions, keep },
         force,
@@ -249,7 +251,9 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
         foreign_images,
     } = cluster.clone();
     kubernetes::Options {
-        cluster: Cluster { kubeconfig: None, context },
+        cluster: Cluster { kubeconfig: tenant.kubeconfig, context },
+        account: tenant.service_account.map(|AccountSettings { namespace, name }| Account { namespace, name }),
+        reach: Reach { namespaces: tenant.namespaces, kinds: tenant.kinds },
         namespace: gate.namespace.clone(),
         inventory_namespace,
         prune: kubernetes::Pruning { enabled, empty, namespaces, definitions, keep: selectors(keep) },

@@ -4,6 +4,7 @@ mod backoff;
 mod deliver;
 mod elections;
 mod gate;
+mod herald;
 mod look;
 mod post;
 mod task;

@@ -20,10 +20,12 @@ mod kubernetes;
 mod layers;
 pub mod quantity;
 mod schema;
+mod tenant;
 mod valid;
 mod written;
 
 pub use kubernetes::{ForeignImages, KubernetesSettings, ObjectSelector, PruneSettings};
+pub use tenant::{AccountSettings, TenantSettings};
 
 /// The daemon's configuration; every path in it is resolved.
 #[derive(Debug, Clone, PartialEq)]

@@ -48,6 +48,7 @@ impl Gate {
             objects = outcomes.len(),
             "applied"
         );
+        self.tell_applied(release.revision(), outcomes.len());
         self.arrived(release)
     }
 
@@ -127,6 +128,7 @@ impl Gate {
                 first = drift.first(),
                 "drift at the target"
             );
+            self.tell_drift(drift);
         }
         self.metrics.drift(Drift::Object, drift.len());
         drift.clone_into(&mut self.status.drift);
@@ -177,6 +179,7 @@ impl Gate {
         let TargetError { problems, foreign_images, outcomes, retry } = error;
         self.turned_away = true;
         self.metrics.outcomes(&outcomes);
+        self.tell_not_applied(&problems);
         if !foreign_images.is_empty() {
             self.refuse_foreign(&foreign_images);
         }

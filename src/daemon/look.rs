@@ -156,6 +156,7 @@ impl Gate {
                 continue;
             }
             let retry = self.conclude(assessed);
+            self.tell_decision().await;
             self.assess_applied().await;
             return match decision {
                 Decision::Pass(release) => self.deliver(&release).await.map(|()| Looked::Decided(retry)),

@@ -1,8 +1,11 @@
 //! How a gate uses a cluster: as written, as checked, as valid.
 
+use std::path::Path as FilePath;
+
 use serde::Deserialize;
 
 use super::checks;
+use super::tenant::{self, AccountSettings, TenantSettings};
 use crate::fields::{Found, Path, Record, Shape, nothing, optional, required};
 use crate::manifest::tree::Node;
 
@@ -14,6 +17,8 @@ const INVENTORY_NAMESPACE: &str = "sealgate";
 pub struct KubernetesSettings {
     /// The context of the kubeconfig; none for the current one, or the cluster that we run in.
     pub context: Option<String>,
+    /// What it may do there, and as whom.
+    pub tenant: TenantSettings,
     /// Where the inventory is kept.
     pub inventory_namespace: String,
     /// What is done with what left the repository.
@@ -72,6 +77,10 @@ pub enum ForeignImages {
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration of its own")]
 pub(super) struct Written {
     context: Option<String>,
+    kubeconfig: Option<String>,
+    service_account: Option<Account>,
+    namespaces: Option<Vec<String>>,
+    kinds: Option<Vec<String>>,
     inventory_namespace: Option<String>,
     #[serde(default)]
     prune: bool,
@@ -95,6 +104,13 @@ pub(super) struct Written {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Account {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Selector {
     group: String,
     kind: String,
@@ -113,6 +129,10 @@ enum Foreign {
 pub(super) static KUBERNETES: Record = Record {
     fields: &[
         optional("context", Shape::Text(checks::text)),
+        optional("kubeconfig", Shape::Text(checks::text)),
+        optional("serviceAccount", Shape::Record(&tenant::ACCOUNT)),
+        optional("namespaces", Shape::List(&Shape::Text(tenant::namespaces), 1)),
+        optional("kinds", Shape::List(&Shape::Text(tenant::kinds), 1)),
         optional("inventoryNamespace", Shape::Text(checks::label)),
         optional("prune", Shape::Flag),
         optional("pruneEmpty", Shape::Flag),
@@ -137,9 +157,13 @@ static SELECTOR: Record = Record {
     between: nothing,
 };
 
-pub(super) fn valid(written: Written) -> KubernetesSettings {
+pub(super) fn valid(written: Written, folder: &FilePath) -> KubernetesSettings {
     let Written {
         context,
+        kubeconfig,
+        service_account,
+        namespaces,
+        kinds,
         inventory_namespace,
         prune,
         prune_empty,
@@ -154,6 +178,12 @@ pub(super) fn valid(written: Written) -> KubernetesSettings {
     let selectors = |list: Vec<Selector>| list.into_iter().map(selector).collect();
     KubernetesSettings {
         context,
+        tenant: TenantSettings {
+            kubeconfig: kubeconfig.map(|path| folder.join(path)),
+            service_account: service_account.map(|Account { namespace, name }| AccountSettings { namespace, name }),
+            namespaces,
+            kinds,
+        },
         inventory_namespace: inventory_namespace.unwrap_or_else(|| INVENTORY_NAMESPACE.to_owned()),
         prune: PruneSettings {
             enabled: prune,

@@ -84,6 +84,12 @@ fn cluster() -> KubernetesSettings {
     };
     KubernetesSettings {
         context: Some("prod".to_owned()),
+        tenant: TenantSettings {
+            kubeconfig: Some(PathBuf::from("/etc/sealgate/tenant.yaml")),
+            service_account: Some(AccountSettings { namespace: "shop".to_owned(), name: "deployer".to_owned() }),
+            namespaces: Some(vec!["shop-*".to_owned()]),
+            kinds: Some(vec!["*".to_owned(), "apps/Deployment".to_owned()]),
+        },
         inventory_namespace: "ops".to_owned(),
         prune: PruneSettings {
             enabled: true,
@@ -111,6 +117,10 @@ gates:
   target:
     kubernetes:
       context: prod
+      kubeconfig: tenant.yaml
+      serviceAccount: {namespace: shop, name: deployer}
+      namespaces: ['shop-*']
+      kinds: ['*', apps/Deployment]
       inventoryNamespace: ops
       prune: true
       pruneEmpty: true
@@ -260,6 +270,10 @@ fn a_wrong_configuration_is_refused_at_its_place() {
         (aim("{kubernetes: {pruneEmpty: true}}"), 5, 37, "without `prune: true`"),
         (aim("{kubernetes: {recreate: [{group: '', kind: Namespace}]}}"), 5, 36, "never made anew"),
         (aim("{kubernetes: {keep: [{kind: Job}]}}"), 5, 32, "missing field `group`"),
+        (aim("{kubernetes: {namespaces: [A]}}"), 5, 39, "namespace"),
+        (aim("{kubernetes: {kinds: [apps/]}}"), 5, 34, "no kind"),
+        (aim("{kubernetes: {kinds: []}}"), 5, 33, "at least"),
+        (aim("{kubernetes: {serviceAccount: {namespace: a}}}"), 5, 42, "missing field `name`"),
         (aim("{kubernetes: {foreignImages: pass}}"), 5, 40, "cannot be `pass`"),
         (with("  mode: dry-run\n"), 6, 9, "cannot be `dry-run`"),
         (with("  drift: {objects: on}\n"), 6, 20, "cannot be"),

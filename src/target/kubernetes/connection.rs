@@ -45,7 +45,17 @@ const ATTEMPTS: u32 = 5;
 /// The first wait between two tries; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
+/// A service account that requests are made as, with the right to do so (`impersonate`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// A connection to an API server.
+#[derive(Clone)]
 pub(super) struct Connection {
     client: kube::Client,
     /// For watches, which may be silent for longer.
@@ -71,7 +81,22 @@ impl Connection {
     /// # Errors
     /// When there are none, or they cannot be used.
     pub(super) async fn open(cluster: &Cluster) -> Result<Self, Problem> {
+        Self::open_as(cluster, None).await
+    }
+
+    /// The same, as an account.
+    ///
+    /// # Errors
+    /// When there are no credentials, or they cannot be used.
+    pub(super) async fn open_as(cluster: &Cluster, account: Option<&Account>) -> Result<Self, Problem> {
         let (mut config, namespace) = config(cluster).await?;
+        if let Some(Account { namespace, name }) = account {
+            // The server itself adds the groups of a service account; those of our own credentials must not stay.
+            config.auth_info.impersonate = Some(format!("system:serviceaccount:{namespace}:{name}"));
+            config.auth_info.impersonate_groups = None;
+            config.auth_info.impersonate_uid = None;
+            config.auth_info.impersonate_user_extra = None;
+        }
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         config.write_timeout = Some(READ_TIMEOUT);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::connection::Cluster;
+use super::connection::{Account, Cluster};
 use super::plan::Id;
+use super::reach::Reach;
 
 /// How a gate uses a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,10 @@ pub struct Options {
     pub gate: String,
     /// Which cluster.
     pub cluster: Cluster,
+    /// As whom objects are read and written; none for our own credentials.
+    pub account: Option<Account>,
+    /// The namespaces and kinds that it may write.
+    pub reach: Reach,
     /// The namespace of objects that name none; by default that of the kubeconfig's context, and in the cluster none.
     pub namespace: Option<String>,
     /// Where the inventory is kept.
@@ -91,6 +96,8 @@ impl Options {
         Self {
             gate: gate.to_owned(),
             cluster: Cluster::default(),
+            account: None,
+            reach: Reach::default(),
             namespace: None,
             inventory_namespace: "sealgate".to_owned(),
             prune: Pruning::default(),

@@ -5,6 +5,7 @@ mod choices;
 #[path = "../../../tests/it/support/kube.rs"]
 mod server;
 mod sharing;
+mod tenants;
 mod time;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
