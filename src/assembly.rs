@@ -243,6 +243,7 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
     let KubernetesSettings {
         context,
         tenant,
+        events,
         inventory_namespace,
         prune: PruneSettings { enabled, empty, namespaces, definitions, keep },
         force,
@@ -253,6 +254,7 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
     kubernetes::Options {
         cluster: Cluster { kubeconfig: tenant.kubeconfig, context },
         account: tenant.service_account.map(|AccountSettings { namespace, name }| Account { namespace, name }),
+        events: events.unwrap_or_else(kubernetes::in_cluster),
         reach: Reach { namespaces: tenant.namespaces, kinds: tenant.kinds },
         namespace: gate.namespace.clone(),
         inventory_namespace,

@@ -19,6 +19,8 @@ pub struct KubernetesSettings {
     pub context: Option<String>,
     /// What it may do there, and as whom.
     pub tenant: TenantSettings,
+    /// Whether what happens is told as Events; none: where we run in a cluster.
+    pub events: Option<bool>,
     /// Where the inventory is kept.
     pub inventory_namespace: String,
     /// What is done with what left the repository.
@@ -81,6 +83,7 @@ pub(super) struct Written {
     service_account: Option<Account>,
     namespaces: Option<Vec<String>>,
     kinds: Option<Vec<String>>,
+    events: Option<bool>,
     inventory_namespace: Option<String>,
     #[serde(default)]
     prune: bool,
@@ -133,6 +136,7 @@ pub(super) static KUBERNETES: Record = Record {
         optional("serviceAccount", Shape::Record(&tenant::ACCOUNT)),
         optional("namespaces", Shape::List(&Shape::Text(tenant::namespaces), 1)),
         optional("kinds", Shape::List(&Shape::Text(tenant::kinds), 1)),
+        optional("events", Shape::Flag),
         optional("inventoryNamespace", Shape::Text(checks::label)),
         optional("prune", Shape::Flag),
         optional("pruneEmpty", Shape::Flag),
@@ -164,6 +168,7 @@ pub(super) fn valid(written: Written, folder: &FilePath) -> KubernetesSettings {
         service_account,
         namespaces,
         kinds,
+        events,
         inventory_namespace,
         prune,
         prune_empty,
@@ -184,6 +189,7 @@ pub(super) fn valid(written: Written, folder: &FilePath) -> KubernetesSettings {
             namespaces,
             kinds,
         },
+        events,
         inventory_namespace: inventory_namespace.unwrap_or_else(|| INVENTORY_NAMESPACE.to_owned()),
         prune: PruneSettings {
             enabled: prune,

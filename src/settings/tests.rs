@@ -90,6 +90,7 @@ fn cluster() -> KubernetesSettings {
             namespaces: Some(vec!["shop-*".to_owned()]),
             kinds: Some(vec!["*".to_owned(), "apps/Deployment".to_owned()]),
         },
+        events: Some(false),
         inventory_namespace: "ops".to_owned(),
         prune: PruneSettings {
             enabled: true,
@@ -121,6 +122,7 @@ gates:
       serviceAccount: {namespace: shop, name: deployer}
       namespaces: ['shop-*']
       kinds: ['*', apps/Deployment]
+      events: false
       inventoryNamespace: ops
       prune: true
       pruneEmpty: true

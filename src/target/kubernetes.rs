@@ -80,7 +80,7 @@ pub struct Kubernetes {
     /// For what we keep ourselves in the cluster: as ourselves.
     own: Connection,
     fence: Option<Arc<Fence>>,
-    herald: Herald,
+    herald: Option<Herald>,
     /// The revision that we brought here whole.
     held: Mutex<Option<String>>,
     options: Options,
@@ -115,7 +115,7 @@ impl Kubernetes {
             None => own.clone(),
         };
         let gate_label = inventory::gate_label(&options.gate);
-        let herald = Herald::new(own.clone(), &options.inventory_namespace, &gate_label);
+        let herald = options.events.then(|| Herald::new(own.clone(), &options.inventory_namespace, &gate_label));
         let held = Mutex::default();
         let settled = Settled::default();
         let watches = Watches::new(connection.watcher(), gate_label.clone(), settled.clone());
@@ -129,7 +129,9 @@ impl Kubernetes {
         let fence = Arc::new(Fence::of(seat));
         self.connection.fence(Arc::clone(&fence));
         self.own.fence(Arc::clone(&fence));
-        self.herald = Herald::new(self.own.clone(), &self.options.inventory_namespace, &self.gate_label);
+        let events = self.options.events;
+        self.herald =
+            events.then(|| Herald::new(self.own.clone(), &self.options.inventory_namespace, &self.gate_label));
         self.fence = Some(fence);
         self
     }
@@ -143,7 +145,9 @@ impl Kubernetes {
 
     /// Tells what happened to the gate, as an Event on its inventory; does not wait.
     pub fn tell(&self, happening: Happening, message: &str) {
-        self.herald.tell(happening, message);
+        if let Some(herald) = &self.herald {
+            herald.tell(happening, message);
+        }
     }
 
     /// Waits until something at the cluster may differ from what was applied.

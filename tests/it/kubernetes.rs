@@ -1,5 +1,6 @@
 //! The daemon with a cluster as its target: a real API server, a real registry, real signatures.
 
+mod events;
 mod gate;
 mod images;
 mod process;

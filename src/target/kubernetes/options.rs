@@ -17,6 +17,8 @@ pub struct Options {
     pub account: Option<Account>,
     /// The namespaces and kinds that it may write.
     pub reach: Reach,
+    /// Whether what happens is told as Events in the cluster.
+    pub events: bool,
     /// The namespace of objects that name none; by default that of the kubeconfig's context, and in the cluster none.
     pub namespace: Option<String>,
     /// Where the inventory is kept.
@@ -98,6 +100,7 @@ impl Options {
             cluster: Cluster::default(),
             account: None,
             reach: Reach::default(),
+            events: false,
             namespace: None,
             inventory_namespace: "sealgate".to_owned(),
             prune: Pruning::default(),
