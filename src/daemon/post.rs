@@ -58,7 +58,8 @@ impl Gate {
     async fn stand_for_election(&mut self) -> Result<(), Problem> {
         let Some(elections) = self.shared.elections.clone().filter(|_| self.seat.is_none()) else { return Ok(()) };
         self.seat = elections.seat(&self.settings).await?;
-        if let Some(seat) = &self.seat {
+        // After a reload the seat may be ours already.
+        if let Some(seat) = self.seat.as_ref().filter(|seat| seat.work().is_none()) {
             let stop = self.stop.clone();
             let word = tokio::time::timeout(FIRST_WORD, seat.changed());
             // Whether there was one is seen by what the seat says.

@@ -138,7 +138,10 @@ fn the_base_and_the_chart_are_confined_and_ask_for_little() {
         assert_eq!(one(objects, "Service")["spec"]["ports"][0]["port"], 8080);
     }
     for objects in [&base, &chart] {
-        assert!(rules(objects).iter().all(|rule| !texts(&rule["resources"]).contains("secrets")), "nobody asked for it");
+        assert!(
+            rules(objects).iter().all(|rule| !texts(&rule["resources"]).contains("secrets")),
+            "nobody asked for it"
+        );
     }
     let image = &one(&everything, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]["image"];
     assert!(image.as_str().unwrap().contains(":0.1.0@sha256:"), "{image}");

@@ -5,6 +5,7 @@ mod gate;
 mod images;
 mod process;
 mod proxy;
+mod pull_secret;
 mod replicas;
 
 use std::time::{Duration, Instant};

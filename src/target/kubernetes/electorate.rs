@@ -175,7 +175,7 @@ impl Election {
             Ok(leases) => self.sights.observe(leases, &gates, now),
             Err(fault) => failed = Some(fault),
         }
-        for lease in announced.into_iter().chain(renewed.into_iter().flatten()) {
+        for lease in announced.into_iter().flatten().chain(renewed.into_iter().flatten()) {
             self.sights.note(lease, now);
         }
         self.look_after(&seats, failed.is_none()).await;
@@ -202,7 +202,7 @@ impl Election {
     }
 
     /// Says that we are alive, and which gates we can serve.
-    async fn announce(&self, gates: &BTreeSet<String>) -> Result<Lease, Fault> {
+    async fn announce(&self, gates: &BTreeSet<String>) -> Result<Option<Lease>, Fault> {
         let name = replica_lease(&self.shared.me);
         let known = self.sights.get(&name).map(|sight| sight.lease.clone());
         let mut lease = known.unwrap_or_else(|| Lease::absent(&name, Purpose::Replica));
@@ -210,8 +210,8 @@ impl Election {
         let record = lease.record.taken(&self.shared.me, &wall_time());
         match self.shared.write(&lease, &record).await {
             // Somebody forgot us, or this very request arrived once before: the next look tells.
-            Err(fault) if matches!(fault.kind, Kind::Stale | Kind::NotFound) => Ok(lease),
-            done => done,
+            Err(fault) if matches!(fault.kind, Kind::Stale | Kind::NotFound) => Ok(None),
+            done => done.map(Some),
         }
     }
 

@@ -112,12 +112,17 @@ impl Gate {
         self.launch(&format!("{name}.log"), &path, &environment).await
     }
 
-    /// Replaces the gates of the configuration.
-    pub(crate) fn configure(&self, change: impl FnOnce(&mut Vec<Value>)) {
-        let path = self.path("sealgate.yaml");
-        let mut configuration: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        change(configuration["gates"].as_array_mut().unwrap());
-        fs::write(path, configuration.to_string()).unwrap();
+    /// Changes the configuration.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Value)) {
+        self.change("sealgate.yaml", change);
+    }
+
+    /// Changes one of the gate's files.
+    pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.path(name);
+        let mut content: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut content);
+        fs::write(path, content.to_string()).unwrap();
     }
 
     async fn launch(&self, log: &str, kubeconfig: &Path, environment: &[(&str, &str)]) -> Daemon {

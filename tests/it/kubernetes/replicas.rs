@@ -177,7 +177,8 @@ async fn replicas_share_the_gates_between_them() {
     let Some(gate) = Gate::new("it-share", json!({}), json!({})).await else { return };
     gate.commit(&[gate.namespace()]);
     let names: Vec<String> = (0..4).map(|index| format!("it-share-{index}")).collect();
-    gate.configure(|gates| {
+    gate.configure(|configuration| {
+        let gates = configuration["gates"].as_array_mut().unwrap();
         let one = gates.remove(0);
         gates.extend(names.iter().map(|name| {
             let mut gate = one.clone();
