@@ -31,6 +31,7 @@ mod policy;
 mod registry;
 mod render;
 mod settings;
+mod sigstore;
 mod source;
 mod support;
 mod yaml_go;

@@ -8,6 +8,7 @@ pub mod kube;
 pub mod process;
 pub mod registry_server;
 pub mod signing;
+pub mod sigstore;
 pub mod ssh;
 pub mod token_server;
 pub mod world;
