@@ -26,6 +26,7 @@ mod docs;
 mod gate;
 mod http;
 mod kubernetes;
+mod matrix;
 mod pin;
 mod policy;
 mod registry;

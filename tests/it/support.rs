@@ -6,6 +6,7 @@ pub mod git_http;
 pub mod http;
 pub mod kube;
 pub mod process;
+pub mod referrers;
 pub mod registry_server;
 pub mod signing;
 pub mod sigstore;

@@ -64,7 +64,7 @@ fn answer(services: &Services, method: &Method, path: &str, headers: &HeaderMap,
             let reply = services.timestamps.answer(body);
             (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/timestamp-reply")], reply).into_response()
         }
-        _ => (StatusCode::NOT_FOUND, format!("{method} {path}")).into_response(),
+        _ => json_with(StatusCode::NOT_FOUND, &json!({"code": 404, "message": format!("{method} {path}")})),
     }
 }
 
