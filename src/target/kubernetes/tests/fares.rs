@@ -34,7 +34,8 @@ fn job(namespace: &str) -> ReleaseObject {
 
 impl World {
     async fn status(&self, path: &str, status: Value) {
-        self.send("PATCH", &format!("{path}/status"), "application/merge-patch+json", &json!({ "status": status })).await;
+        self.send("PATCH", &format!("{path}/status"), "application/merge-patch+json", &json!({ "status": status }))
+            .await;
     }
 }
 
