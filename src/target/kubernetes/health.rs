@@ -158,10 +158,8 @@ fn stateful_set(view: View<'_>) -> Fare {
     if let Some(missing) = at_least("current replicas", status("currentReplicas"), wanted) {
         return missing;
     }
-    match view.text("/status/currentRevision") == view.text("/status/updateRevision") {
-        true => FINE,
-        false => coming("its pods are not all of the new revision"),
-    }
+    let is_new = view.text("/status/currentRevision") == view.text("/status/updateRevision");
+    if is_new { FINE } else { coming("its pods are not all of the new revision") }
 }
 
 fn daemon_set(view: View<'_>) -> Fare {
@@ -201,7 +199,7 @@ fn pod(view: View<'_>) -> Fare {
             [] => coming(
                 view.condition("PodScheduled")
                     .filter(|it| it.is("False"))
-                    .map_or_else(|| "it is not ready".to_owned(), |condition| condition.message()),
+                    .map_or_else(|| "it is not ready".to_owned(), view::Condition::message),
             ),
             names => failed(format!("containers that crash again and again: {}", names.join(", "))),
         },

@@ -88,7 +88,7 @@ impl Outlook {
         }
         let watches = fields.into_iter().take(MAX_WATCHES).map(|((_, namespace), (kind, ids))| {
             let ids = ids.into_iter().map(|id| (id.name.clone(), id)).collect();
-            self.watch(kind, namespace, ids)
+            self.watch(&kind, namespace, ids)
         });
         let wait = Wait {
             revision: revision.to_owned(),
@@ -108,13 +108,13 @@ impl Outlook {
     /// What a watch says about these objects. It ends where the watch is forbidden.
     fn watch(
         &self,
-        kind: ApiResource,
+        kind: &ApiResource,
         namespace: Option<String>,
         ids: BTreeMap<String, Id>,
     ) -> BoxStream<'static, Vec<(Id, Fare)>> {
         let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), &namespace, &kind),
-            None => Api::all_with(self.client.clone(), &kind),
+            Some(namespace) => Api::namespaced_with(self.client.clone(), &namespace, kind),
+            None => Api::all_with(self.client.clone(), kind),
         };
         let config = Config::default().labels(&format!("{GATE_LABEL}={}", self.gate_label));
         let events = watcher::watcher(api, config).default_backoff();
@@ -197,11 +197,12 @@ impl Field {
 }
 
 fn is_forbidden(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 403 | 404 | 405),
-        _ => false,
+    if let watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error
+    {
+        return matches!(status.code, 403 | 405);
     }
+    false
 }
 
 /// Whether the time is over.
