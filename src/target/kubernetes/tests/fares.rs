@@ -8,7 +8,7 @@ use crate::image::Digest;
 use crate::outcome::health::{Health, State, Status};
 
 /// Far longer than anything here takes; what ends a test that would wait for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn until(target: &Kubernetes, wished: impl Fn(&Health) -> bool) -> Health {
     let wait = async {
