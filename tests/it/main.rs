@@ -24,6 +24,8 @@ mod demo;
 mod discovery;
 mod docs;
 mod gate;
+mod history;
+mod hooks;
 mod http;
 mod kubernetes;
 mod pin;
