@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod cli;
 mod conformance;
 mod daemon;
@@ -28,6 +29,7 @@ mod history;
 mod hooks;
 mod http;
 mod kubernetes;
+mod load;
 mod pin;
 mod policy;
 mod registry;
