@@ -170,7 +170,7 @@ fn every_alert_has_its_section_in_the_runbook() {
     let runbook = read("docs/runbook.md");
     let sections: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## Sealgate")).collect();
     let mut alerts = BTreeSet::new();
-    let rules = alerts();
+    let rules = self::alerts();
     for rule in &rules {
         let alert = rule["alert"].as_str().unwrap();
         alerts.insert(alert.strip_prefix("Sealgate").unwrap());
