@@ -170,7 +170,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Images(args) => images::run(args),
         Command::Verify(args) => verify::run(args, environment, &output),
         Command::Demo(args) => demo::run(args, &logging, &output),
-        Command::Policy(command) => policy::run(command, &output),
+        Command::Policy(command) => policy::run(command, environment, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "sealgate", &mut script);

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::policy::material::{Held, Material, RootSource, Unread};
 use crate::reason::{ErrorCode, Problem};
 use crate::signer::identity::{Expected, Identity, IdentityError};
 use crate::signer::root::{RootError, TrustRoot};
-use crate::trust;
+use crate::trust::{self, Trust};
 
+use super::block_on;
 use super::setup::usage;
 
 /// Options about certificates.
@@ -24,7 +26,7 @@ pub(super) struct Keyless {
     /// Keyless: who vouched for the signer, as a pattern for the whole of it
     #[arg(long, value_name = "REGEXP")]
     certificate_oidc_issuer_regexp: Option<String>,
-    /// Keyless: the sigstore trusted root, in JSON
+    /// Keyless: the sigstore trusted root, in JSON (default: the public-good one, kept up to date through TUF)
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
 }
@@ -52,16 +54,17 @@ impl Keyless {
     ///
     /// # Errors
     /// What is missing or cannot be used.
-    pub(super) fn read(&self) -> Result<(Identity, TrustRoot), Vec<Problem>> {
+    pub(super) fn read(&self, trust: &Trust) -> Result<(Identity, TrustRoot), Vec<Problem>> {
         let (exact, pattern) = (self.certificate_identity.as_deref(), self.certificate_identity_regexp.as_deref());
         let subject = one("--certificate-identity", exact, pattern)?;
         let (exact, pattern) =
             (self.certificate_oidc_issuer.as_deref(), self.certificate_oidc_issuer_regexp.as_deref());
         let issuer = one("--certificate-oidc-issuer", exact, pattern)?;
-        let Some(path) = &self.trusted_root else {
-            return Err(usage("certificates without --trusted-root are not supported yet: name a trust root file"));
+        let root = match &self.trusted_root {
+            Some(path) => root(path)?,
+            None => public_good(trust)?,
         };
-        Ok((Identity { issuer, subject }, root(path)?))
+        Ok((Identity { issuer, subject }, root))
     }
 }
 
@@ -78,6 +81,22 @@ fn one(name: &str, exact: Option<&str>, pattern: Option<&str>) -> Result<Expecte
     }
 }
 
+/// The public-good root, as it is kept up to date.
+fn public_good(trust: &Trust) -> Result<TrustRoot, Vec<Problem>> {
+    let held = block_on(trust.fetch(&Material::Root(RootSource::Default))).map_err(|problem| vec![problem])?;
+    let root = held.map_err(|unread| match unread {
+        Unread::Wrong(why) | Unread::Unavailable(why) => why,
+    });
+    let read = |held: Held| match TrustRoot::from_json(&held.bytes) {
+        Ok(root) => Ok(root.until(held.good_until)),
+        Err(error) => Err(error.to_string()),
+    };
+    root.and_then(read).map_err(|why| {
+        let problem = Problem::new(ErrorCode::PolicyUnavailable, format!("failed to fetch the trust root: {why}"));
+        vec![problem.with_help("name a trust root file with --trusted-root")]
+    })
+}
+
 fn root(path: &std::path::Path) -> Result<TrustRoot, Vec<Problem>> {
     let name = path.display().to_string();
     let read = trust::file::beside("", &name).and_then(|bytes| {
@@ -92,9 +111,14 @@ fn root(path: &std::path::Path) -> Result<TrustRoot, Vec<Problem>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use clap::Parser as _;
 
     use super::*;
+    use crate::assembly::trusting::TrustPlan;
+    use crate::outcome::Unobserved;
+    use crate::trust::roots::Asking;
 
     #[derive(clap::Parser)]
     struct Line {
@@ -106,7 +130,8 @@ mod tests {
     fn read(arguments: &[&str]) -> Result<(), ErrorCode> {
         let line = Line::try_parse_from([&["sealgate"], arguments].concat()).unwrap();
         assert!(line.keyless.is_asked(), "{arguments:?}");
-        line.keyless.read().map(drop).map_err(|problems| problems[0].code)
+        let trust = TrustPlan::default().open(Asking::Never, Arc::new(Unobserved)).unwrap();
+        line.keyless.read(&trust).map(drop).map_err(|problems| problems[0].code)
     }
 
     #[test]
@@ -128,7 +153,7 @@ mod tests {
             (vec![id, trust], Err(ErrorCode::Usage)),
             (vec![issuer, trust], Err(ErrorCode::Usage)),
             (vec![trust], Err(ErrorCode::Usage)),
-            (vec![id, issuer], Err(ErrorCode::Usage)),
+            (vec![id, issuer], Ok(())),
             (vec![id, ids, issuer, trust], Err(ErrorCode::Usage)),
             (vec![id, issuer, issuers, trust], Err(ErrorCode::Usage)),
             (vec![["--certificate-identity-regexp", "a)|(b"], issuer, trust], Err(ErrorCode::Usage)),

@@ -92,7 +92,15 @@ static IDENTITY: Record = Record {
     between: between::identity_is_whole,
 };
 
-static ROOT: Record = Record { fields: &[required("file", Shape::Text(text))], between: nothing };
+static ROOT: Record = Record {
+    fields: &[optional("file", Shape::Text(text)), optional("tuf", Shape::Record(&TUF))],
+    between: between::root_has_one_source,
+};
+
+static TUF: Record = Record {
+    fields: &[required("mirror", Shape::Text(mirror)), optional("root", Shape::Text(text))],
+    between: nothing,
+};
 
 static KEY: Record = Record {
     fields: &[
@@ -161,6 +169,20 @@ fn matching(pattern: &str) -> Result<(), Complaint> {
 fn identity(text: &str, error: &IdentityError) -> Complaint {
     let help = "write the whole issuer or subject as certificates name it; a pattern always takes the whole";
     Complaint::new(format!("`{}`: {error}", text.chars().take(80).collect::<String>().escape_debug()), help)
+}
+
+fn mirror(text: &str) -> Result<(), Complaint> {
+    let wrong = |why: &str| {
+        Complaint::new(format!("`{text}` {why}"), "write a URL such as `https://tuf.example.com/repository`")
+    };
+    let url = url::Url::parse(text).map_err(|_| wrong("is no URL"))?;
+    if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
+        return Err(wrong("is no `https` URL with a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has more than host and path"));
+    }
+    Ok(())
 }
 
 fn registry(text: &str) -> Result<(), Complaint> {

@@ -115,7 +115,18 @@ struct WrittenKey {
 #[serde(deny_unknown_fields)]
 struct WrittenRoot {
     #[serde(rename = "file")]
-    _file: String,
+    _file: Option<String>,
+    #[serde(rename = "tuf")]
+    _tuf: Option<WrittenTuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTuf {
+    #[serde(rename = "mirror")]
+    _mirror: String,
+    #[serde(rename = "root")]
+    _root: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -258,10 +269,10 @@ impl WrittenAuthority {
             (Some(_), None, None | Some(TransparencyLog::Ignore), None) => {
                 Ok(Signer::Key(keys.key(at).cloned().ok_or_else(|| wrong("has no key"))?, None))
             }
-            (Some(_), None, Some(TransparencyLog::Require), Some(_)) => {
+            (Some(_), None, Some(TransparencyLog::Require), _) => {
                 Ok(Signer::Key(keys.key(at).cloned().ok_or_else(|| wrong("has no key"))?, Some(root()?)))
             }
-            (None, Some(keyless), None | Some(TransparencyLog::Require), Some(_)) => {
+            (None, Some(keyless), None | Some(TransparencyLog::Require), _) => {
                 let identities: Vec<Identity> =
                     keyless.identities.iter().map(WrittenIdentity::identity).collect::<Result<_, _>>()?;
                 if identities.is_empty() {

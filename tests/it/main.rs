@@ -33,4 +33,5 @@ mod render;
 mod settings;
 mod source;
 mod support;
+mod tuf;
 mod yaml_go;

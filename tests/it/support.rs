@@ -10,4 +10,5 @@ pub mod registry_server;
 pub mod signing;
 pub mod ssh;
 pub mod token_server;
+pub mod tuf;
 pub mod world;
