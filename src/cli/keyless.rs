@@ -1,9 +1,11 @@
 //! Certificates on the command line, as cosign names them: whose count, and whom they are believed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::policy::material::{Held, Material, RootSource, Unread};
 use crate::reason::{ErrorCode, Problem};
+use crate::signer::claim::Claim;
 use crate::signer::identity::{Expected, Identity, IdentityError};
 use crate::signer::root::{RootError, TrustRoot};
 use crate::trust::{self, Trust};
@@ -26,6 +28,21 @@ pub(super) struct Keyless {
     /// Keyless: who vouched for the signer, as a pattern for the whole of it
     #[arg(long, value_name = "REGEXP")]
     certificate_oidc_issuer_regexp: Option<String>,
+    /// Keyless: what triggered the GitHub workflow, as the certificate says
+    #[arg(long, value_name = "TRIGGER")]
+    certificate_github_workflow_trigger: Option<String>,
+    /// Keyless: the commit of the GitHub workflow
+    #[arg(long, value_name = "SHA")]
+    certificate_github_workflow_sha: Option<String>,
+    /// Keyless: the name of the GitHub workflow
+    #[arg(long, value_name = "NAME")]
+    certificate_github_workflow_name: Option<String>,
+    /// Keyless: the repository of the GitHub workflow, as owner/name
+    #[arg(long, value_name = "REPOSITORY")]
+    certificate_github_workflow_repository: Option<String>,
+    /// Keyless: the ref of the GitHub workflow
+    #[arg(long, value_name = "REF")]
+    certificate_github_workflow_ref: Option<String>,
     /// Keyless: the sigstore trusted root, in JSON (default: the public-good one, kept up to date through TUF)
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
@@ -34,20 +51,37 @@ pub(super) struct Keyless {
 impl Keyless {
     /// Whether any of them was given.
     pub(super) fn is_asked(&self) -> bool {
-        let Self {
-            certificate_identity,
-            certificate_identity_regexp,
-            certificate_oidc_issuer,
-            certificate_oidc_issuer_regexp,
-            trusted_root,
-        } = self;
         let texts = [
-            certificate_identity,
-            certificate_identity_regexp,
-            certificate_oidc_issuer,
-            certificate_oidc_issuer_regexp,
+            &self.certificate_identity,
+            &self.certificate_identity_regexp,
+            &self.certificate_oidc_issuer,
+            &self.certificate_oidc_issuer_regexp,
         ];
-        texts.iter().any(|text| text.is_some()) || trusted_root.is_some()
+        let workflow = self.workflow();
+        let claims = workflow.iter().map(|(_, _, text)| *text);
+        texts.into_iter().chain(claims).any(Option::is_some) || self.trusted_root.is_some()
+    }
+
+    fn workflow(&self) -> [(Claim, &'static str, &Option<String>); 5] {
+        [
+            (Claim::GithubWorkflowTrigger, "trigger", &self.certificate_github_workflow_trigger),
+            (Claim::GithubWorkflowSha, "sha", &self.certificate_github_workflow_sha),
+            (Claim::GithubWorkflowName, "name", &self.certificate_github_workflow_name),
+            (Claim::GithubWorkflowRepository, "repository", &self.certificate_github_workflow_repository),
+            (Claim::GithubWorkflowRef, "ref", &self.certificate_github_workflow_ref),
+        ]
+    }
+
+    /// What the certificate must say about the workflow.
+    fn claims(&self) -> Result<BTreeMap<Claim, Expected>, Vec<Problem>> {
+        let mut claims = BTreeMap::new();
+        for (claim, name, text) in self.workflow() {
+            let Some(text) = text else { continue };
+            let expected = Expected::exactly(text);
+            let told = |error| usage(format!("--certificate-github-workflow-{name}: {error}"));
+            claims.insert(claim, expected.map_err(told)?);
+        }
+        Ok(claims)
     }
 
     /// The identity and the root.
@@ -60,11 +94,12 @@ impl Keyless {
         let (exact, pattern) =
             (self.certificate_oidc_issuer.as_deref(), self.certificate_oidc_issuer_regexp.as_deref());
         let issuer = one("--certificate-oidc-issuer", exact, pattern)?;
+        let claims = self.claims()?;
         let root = match &self.trusted_root {
             Some(path) => root(path)?,
             None => public_good(trust)?,
         };
-        Ok((Identity { issuer, subject }, root))
+        Ok((Identity { issuer, subject, claims }, root))
     }
 }
 
@@ -154,6 +189,9 @@ mod tests {
             (vec![issuer, trust], Err(ErrorCode::Usage)),
             (vec![trust], Err(ErrorCode::Usage)),
             (vec![id, issuer], Ok(())),
+            (vec![id, issuer, ["--certificate-github-workflow-ref", "refs/heads/main"]], Ok(())),
+            (vec![id, issuer, ["--certificate-github-workflow-ref", ""]], Err(ErrorCode::Usage)),
+            (vec![["--certificate-github-workflow-name", "a"]], Err(ErrorCode::Usage)),
             (vec![id, ids, issuer, trust], Err(ErrorCode::Usage)),
             (vec![id, issuer, issuers, trust], Err(ErrorCode::Usage)),
             (vec![["--certificate-identity-regexp", "a)|(b"], issuer, trust], Err(ErrorCode::Usage)),

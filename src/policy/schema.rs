@@ -5,8 +5,9 @@ mod between;
 use super::exception;
 use super::glob::{NamespacePattern, Pattern};
 use super::trusted::{self, Trusted};
-use crate::fields::{Complaint, Record, Shape, nothing, optional, required};
+use crate::fields::{Complaint, Field, Record, Shape, nothing, optional, required};
 use crate::image::{Digest, Platform};
+use crate::signer::claim::Claim;
 use crate::signer::identity::{Expected, IdentityError};
 
 /// Longest name of a policy, rule or authority, in characters: it is read in reports.
@@ -88,9 +89,28 @@ static IDENTITY: Record = Record {
         optional("issuerRegExp", Shape::Text(matching)),
         optional("subject", Shape::Text(exactly)),
         optional("subjectRegExp", Shape::Text(matching)),
+        optional("claims", Shape::Record(&CLAIMS)),
     ],
     between: between::identity_is_whole,
 };
+
+static CLAIMS: Record = Record { fields: &CLAIM_FIELDS, between: between::claims_are_single };
+
+/// Each claim, exact and as a pattern.
+static CLAIM_FIELDS: [Field; 2 * Claim::ALL.len()] = claim_fields();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which stops at an index out of bounds")]
+const fn claim_fields() -> [Field; 2 * Claim::ALL.len()] {
+    let mut fields = [const { optional("", Shape::Text(exactly)) }; 2 * Claim::ALL.len()];
+    let mut at = 0;
+    while at < Claim::ALL.len() {
+        fields[2 * at].name = Claim::ALL[at].name();
+        fields[2 * at + 1].name = Claim::ALL[at].pattern_name();
+        fields[2 * at + 1].shape = Shape::Text(matching);
+        at += 1;
+    }
+    fields
+}
 
 static ROOT: Record = Record {
     fields: &[optional("file", Shape::Text(text)), optional("tuf", Shape::Record(&TUF))],

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::fields::{Found, Path};
 use crate::manifest::tree::Node;
+use crate::signer::claim::Claim;
 
 pub(super) fn rules_have_distinct_names(spec: &Node, path: &Path, found: &mut Found<'_>) {
     distinct_names(spec.get("rules"), "rule", &path.field("rules"), found);
@@ -109,6 +110,19 @@ pub(super) fn identity_is_whole(identity: &Node, path: &Path, found: &mut Found<
                 let message = format!("`{}` stands beside `{exact}`", path.field(pattern));
                 found.report(node.place, message, "keep one of them; further identities are entries of their own");
             }
+        }
+    }
+}
+
+/// At least one claim, each in one way.
+pub(super) fn claims_are_single(claims: &Node, path: &Path, found: &mut Found<'_>) {
+    if claims.entries().is_some_and(<[_]>::is_empty) {
+        found.report(claims.place, format!("`{path}` names no claim"), "name one, or leave it out");
+    }
+    for claim in Claim::ALL {
+        if let (Some(_), Some(node)) = (claims.get(claim.name()), claims.get(claim.pattern_name())) {
+            let message = format!("`{}` stands beside `{claim}`", path.field(claim.pattern_name()));
+            found.report(node.place, message, "keep one of them; further identities are entries of their own");
         }
     }
 }

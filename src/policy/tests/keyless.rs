@@ -40,6 +40,24 @@ fn whose_certificates_count_is_written_out_or_refused() {
         (keyless(whole, "\n    trustRoot: {}"), Some("names no trust root")),
         (authority(&format!("keyless: {{identities: []}}{root}")), Some("empty list")),
         (authority(&format!("keyless: {{}}{root}")), Some("missing field `identities`")),
+        (
+            keyless(
+                "{issuer: i, subject: s, claims: {buildTrigger: push, sourceRepositoryRefRegExp: 'refs/tags/.+'}}",
+                root,
+            ),
+            None,
+        ),
+        (keyless("{issuer: i, subject: s, claims: {}}", root), Some("names no claim")),
+        (keyless("{issuer: i, subject: s, claims: {buildTriger: push}}", root), Some("unknown field `buildTriger`")),
+        (keyless("{issuer: i, subject: s, claims: {buildTrigger: 1}}", root), Some("must be a string")),
+        (
+            keyless("{issuer: i, subject: s, claims: {buildTriggerRegExp: '('}}", root),
+            Some("no usable regular expression"),
+        ),
+        (
+            keyless("{issuer: i, subject: s, claims: {buildTrigger: a, buildTriggerRegExp: a}}", root),
+            Some("stands beside `buildTrigger`"),
+        ),
         (keyless("{issuer: i}", root), Some("missing field `subject` or `subjectRegExp`")),
         (keyless("{subject: s}", root), Some("missing field `issuer` or `issuerRegExp`")),
         (keyless("{issuer: i, issuerRegExp: i, subject: s}", root), Some("stands beside `issuer`")),
