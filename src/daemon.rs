@@ -334,7 +334,9 @@ impl Supervisor {
             tokio::select! {
                 () = &mut keep_fresh => {}
                 () = trust.roots().changed() => {
-                    senders.iter().for_each(|gate| gate.send(Trigger::PolicyChanged));
+                    for gate in &senders {
+                        gate.send(Trigger::PolicyChanged);
+                    }
                     continue;
                 }
                 () = self.ending.cancelled() => break Next::Leave,

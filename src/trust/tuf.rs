@@ -108,12 +108,12 @@ impl Repository {
 
     /// What was kept, checked from the first root on. Its age is told, not judged.
     async fn kept(&self) -> Result<Option<Obtained>, String> {
-        let Some(shelf) = self.shelf() else { return Ok(None) };
-        let Some(refreshed) = shelf.refreshed()? else { return Ok(None) };
+        let Some(folder) = self.shelf() else { return Ok(None) };
+        let Some(refreshed) = folder.refreshed()? else { return Ok(None) };
         let read = async {
-            let mut updater = Updater::new(StoreRepository::new(shelf.clone()), &self.initial)?
+            let mut updater = Updater::new(StoreRepository::new(folder.clone()), &self.initial)?
                 .with_config(bounds())
-                .with_store(shelf);
+                .with_store(folder);
             // At the beginning of time nothing has expired.
             updater.refresh(Timestamp::UNIX_EPOCH).await?;
             let bytes = updater.get_target(TRUSTED_ROOT_TARGET, Timestamp::UNIX_EPOCH).await?;

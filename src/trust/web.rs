@@ -14,7 +14,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer.
 const IDLE: Duration = Duration::from_secs(15);
 /// For one request.
-const REQUEST: Duration = Duration::from_secs(60);
+const REQUEST: Duration = Duration::from_mins(1);
 /// What we call ourselves.
 const USER_AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
 

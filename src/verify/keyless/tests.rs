@@ -40,6 +40,10 @@ fn exactly(issuer: &str, subject: &str) -> Identity {
     }
 }
 
+fn identity(issuer: Expected, subject: Expected) -> Identity {
+    Identity { issuer, subject, claims: BTreeMap::new() }
+}
+
 fn keyless(identities: Vec<Identity>, root: TrustRoot) -> Authority {
     with_signer("github", Signer::Identity(identities, root))
 }
@@ -124,11 +128,11 @@ fn issuer_and_subject_must_be_of_one_identity() {
         (vec![exactly("https://token.example.co", SUBJECT)], miss),
         (vec![exactly(ISSUER, &SUBJECT[..SUBJECT.len() - 1])], miss),
         (vec![exactly(SUBJECT, ISSUER)], miss),
-        (vec![Identity { issuer: exact(ISSUER), subject: pattern("https://example.com/acme/.+@refs/tags/.+") }], None),
-        (vec![Identity { issuer: exact(ISSUER), subject: pattern("https://example.com/acme/") }], miss),
-        (vec![Identity { issuer: exact(ISSUER), subject: pattern("acme") }], miss),
-        (vec![Identity { issuer: pattern("https://token"), subject: exact(SUBJECT) }], miss),
-        (vec![Identity { issuer: pattern("https://token.*"), subject: exact(SUBJECT) }], None),
+        (vec![identity(exact(ISSUER), pattern("https://example.com/acme/.+@refs/tags/.+"))], None),
+        (vec![identity(exact(ISSUER), pattern("https://example.com/acme/"))], miss),
+        (vec![identity(exact(ISSUER), pattern("acme"))], miss),
+        (vec![identity(pattern("https://token"), exact(SUBJECT))], miss),
+        (vec![identity(pattern("https://token.*"), exact(SUBJECT))], None),
     ];
     for (identities, expected) in cases {
         for artifact in [bundle_layer(&bundle(&sigstore, &Wish::default())), attached(&sigstore, &Wish::default())] {
