@@ -216,7 +216,8 @@ mod tests {
             (Claim::SourceRepositoryRef, Expected::matching("refs/tags/v.+").unwrap()),
         ]);
         let identity = Identity { issuer: exactly("i"), subject: exactly("s"), claims };
-        let cases: [(&[(Claim, &str)], Option<Claim>); 6] = [
+        type Found<'a> = &'a [(Claim, &'a str)];
+        let cases: [(Found<'_>, Option<Claim>); 6] = [
             (&[(Claim::BuildTrigger, "push"), (Claim::SourceRepositoryRef, "refs/tags/v1")], None),
             (
                 &[(Claim::BuildTrigger, "push"), (Claim::SourceRepositoryRef, "refs/tags/v")],

@@ -273,7 +273,7 @@ fn envelope(key: &KeyPair, statement: &Value) -> (Vec<u8>, Vec<u8>) {
     (payload, signature)
 }
 
-/// A short text as a UTF8String in DER.
+/// A short text as a `UTF8String` in DER.
 pub(in crate::verify) fn utf8_string(text: &str) -> Vec<u8> {
     [&[0x0c, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
 }
