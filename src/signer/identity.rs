@@ -208,6 +208,9 @@ mod tests {
         }
     }
 
+    /// What a certificate says.
+    type Found<'a> = &'a [(Claim, &'a str)];
+
     #[test]
     fn every_claim_must_be_there_and_fit() {
         let exactly = |text: &str| Expected::exactly(text).unwrap();
@@ -216,7 +219,6 @@ mod tests {
             (Claim::SourceRepositoryRef, Expected::matching("refs/tags/v.+").unwrap()),
         ]);
         let identity = Identity { issuer: exactly("i"), subject: exactly("s"), claims };
-        type Found<'a> = &'a [(Claim, &'a str)];
         let cases: [(Found<'_>, Option<Claim>); 6] = [
             (&[(Claim::BuildTrigger, "push"), (Claim::SourceRepositoryRef, "refs/tags/v1")], None),
             (
