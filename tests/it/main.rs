@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod cli;
 mod conformance;
 mod daemon;
@@ -24,13 +25,18 @@ mod demo;
 mod discovery;
 mod docs;
 mod gate;
+mod history;
+mod hooks;
 mod http;
 mod kubernetes;
+mod load;
+mod matrix;
 mod pin;
 mod policy;
 mod registry;
 mod render;
 mod settings;
+mod sigstore;
 mod source;
 mod support;
 mod tuf;
