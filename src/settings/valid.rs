@@ -11,7 +11,7 @@ use super::schema;
 use super::written::{self, Written};
 use super::{
     AuthSettings, DriftSettings, GateSettings, HookSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift,
-    ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, quantity,
+    ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, TufSettings, quantity,
 };
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
@@ -22,7 +22,7 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, offline, tuf } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -32,6 +32,19 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         discovery: self::discovery(discovery)?,
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
+        offline,
+        tuf: self::tuf(tuf, folder)?,
+    })
+}
+
+fn tuf(written: written::Tuf, folder: &Path) -> Result<TufSettings, Complaint> {
+    let written::Tuf { mirror, root, ca_file, interval } = written;
+    let default = TufSettings::default();
+    Ok(TufSettings {
+        mirror,
+        root: root.map(|path| folder.join(path)),
+        ca_file: ca_file.map(|path| folder.join(path)),
+        interval: interval.as_deref().map_or(Ok(default.interval), quantity::duration)?,
     })
 }
 
