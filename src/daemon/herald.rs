@@ -2,6 +2,7 @@
 
 use crate::assembly;
 use crate::gate::Answer;
+use crate::outcome::health::{Health, State};
 use crate::reason::Problem;
 use crate::report::Report;
 use crate::settings::Mode;
@@ -66,10 +67,23 @@ impl Gate {
         self.tell(Happening::Drifted, &format!("{} objects differ from what was applied, first {first}", drift.len()));
     }
 
+    /// Tells how what was applied fares, once that is known.
+    pub(super) fn tell_health(&self, health: &Health) {
+        let revision: String = health.revision.chars().take(SHORT).collect();
+        match (health.state, health.objects.first()) {
+            (State::Waiting, _) => {}
+            (State::Healthy, _) => self.tell(Happening::Healthy, &format!("{revision} is healthy")),
+            (State::Failed | State::TimedOut | State::Unknown, first) => {
+                let first = first.map(|it| format!(": {}: {}", it.object, it.message)).unwrap_or_default();
+                self.tell(Happening::Unhealthy, &format!("{revision} is {}{first}", health.state.name()));
+            }
+        }
+    }
+
     pub(super) fn tell(&self, happening: Happening, message: &str) {
         match &self.target {
             Some(Delivery::Kubernetes(target)) if self.settings.mode == Mode::Enforce => {
-                target.tell(happening, message)
+                target.tell(happening, message);
             }
             Some(_) | None => {}
         }

@@ -6,6 +6,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 
 use crate::gate::{Answer, Judged};
+use crate::outcome::health::{self, Health};
 use crate::outcome::{Action, Outcome};
 use crate::reason::{Reason, Weight};
 use crate::snapshot::Revision;
@@ -23,6 +24,8 @@ pub struct GateMetrics {
     registry: Registry,
     decisions: IntCounterVec,
     state: IntGaugeVec,
+    applied_state: IntGaugeVec,
+    suspended: IntGaugeVec,
     images: IntGaugeVec,
     revision_time: IntGaugeVec,
     last_success: IntGaugeVec,
@@ -32,6 +35,8 @@ pub struct GateMetrics {
     applied: IntCounterVec,
     drift: IntGaugeVec,
     foreign: IntGaugeVec,
+    health: IntGaugeVec,
+    object_health: IntGaugeVec,
     exceptions: IntGaugeVec,
     reloads: IntCounterVec,
     fetches: IntCounterVec,
@@ -45,6 +50,12 @@ impl GateMetrics {
         let metrics = Self {
             decisions: set.counter("gate_decisions_total", "Decisions on revisions.", &["decision"])?,
             state: set.gauge("gate_state", "1 for the state of the newest revision.", &["state"])?,
+            applied_state: set.gauge(
+                "gate_applied_state",
+                "1 for the decision on the applied revision under the policies in force.",
+                &["state"],
+            )?,
+            suspended: set.gauge("gate_suspended", "1 where the gate rests by its configuration.", &[])?,
             images: set.gauge("gate_images", "Images of the newest revision.", &["verdict", "basis"])?,
             revision_time: set.gauge(
                 "gate_revision_timestamp_seconds",
@@ -80,6 +91,8 @@ impl GateMetrics {
                 "Images in applied objects that nobody verified, where they are told only.",
                 &[],
             )?,
+            health: set.gauge("gate_health", "1 for how the applied revision fares at the target.", &["state"])?,
+            object_health: set.gauge("object_health", "Applied objects by how they fare.", &["status"])?,
             exceptions: set.gauge("exceptions_used", "Images of the newest revision that need an exception.", &[])?,
             reloads: set.counter("policy_reload_total", "Loads of policies.", &["result"])?,
             fetches: set.counter("source_fetch_total", "Looks at the source.", &["result"])?,
@@ -102,6 +115,10 @@ impl GateMetrics {
         for state in State::ALL {
             self.state.with_label_values(&[state.name()]);
         }
+        for answer in Answer::ALL {
+            self.applied_state.with_label_values(&[answer.name()]);
+        }
+        self.suspended.with_label_values::<&str>(&[]);
         for (verdict, basis) in verdicts_and_bases() {
             self.images.with_label_values(&[verdict, basis]);
         }
@@ -126,6 +143,12 @@ impl GateMetrics {
         self.exceptions.with_label_values::<&str>(&[]);
         self.foreign.with_label_values::<&str>(&[]);
         self.leader.with_label_values::<&str>(&[]);
+        for state in health::State::ALL {
+            self.health.with_label_values(&[state.name()]);
+        }
+        for status in health::Status::ALL {
+            self.object_health.with_label_values(&[status.name()]);
+        }
     }
 
     /// This replica works for the gate.
@@ -172,6 +195,18 @@ impl GateMetrics {
         }
     }
 
+    /// The decision on the applied revision under the policies in force.
+    pub fn applied_state(&self, answer: Answer) {
+        for each in Answer::ALL {
+            self.applied_state.with_label_values(&[each.name()]).set(i64::from(each == answer));
+        }
+    }
+
+    /// Whether the gate rests.
+    pub fn suspended(&self, rests: bool) {
+        self.suspended.with_label_values::<&str>(&[]).set(i64::from(rests));
+    }
+
     /// A revision reached a stage.
     pub fn stage(&self, stage: Stage, revision: &Revision) {
         self.revision_time.with_label_values(&[stage.name()]).set(revision.time);
@@ -216,6 +251,17 @@ impl GateMetrics {
 }
 
 impl GateMetrics {
+    /// How what was applied fares.
+    pub fn health(&self, health: &Health) {
+        for state in health::State::ALL {
+            self.health.with_label_values(&[state.name()]).set(i64::from(state == health.state));
+        }
+        for status in health::Status::ALL {
+            let count = health.counts.get(&status).copied().unwrap_or_default();
+            self.object_health.with_label_values(&[status.name()]).set(whole(count));
+        }
+    }
+
     /// Images in applied objects that nobody verified, and that are told only.
     pub fn foreign_images(&self, count: usize) {
         self.foreign.with_label_values::<&str>(&[]).set(whole(count));

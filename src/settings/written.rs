@@ -20,6 +20,19 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) proxy: Proxy,
     pub(super) leader_election: Option<bool>,
+    #[serde(default)]
+    pub(super) offline: bool,
+    #[serde(default)]
+    pub(super) tuf: Tuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Tuf {
+    pub(super) mirror: Option<String>,
+    pub(super) root: Option<String>,
+    pub(super) ca_file: Option<String>,
+    pub(super) interval: Option<String>,
 }
 
 /// A file of registries alone.
@@ -41,8 +54,16 @@ pub(super) struct Gate {
     pub(super) mode: Mode,
     #[serde(default)]
     pub(super) drift: Drift,
+    pub(super) hook: Option<Hook>,
     #[serde(default)]
     pub(super) suspend: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Hook {
+    pub(super) provider: String,
+    pub(super) secret_file: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -17,6 +17,7 @@ mod electorate;
 mod established;
 mod events;
 mod fault;
+mod health;
 mod images;
 mod inventory;
 mod kinds;
@@ -35,6 +36,7 @@ mod takeover;
 mod trial;
 mod trouble;
 mod version;
+mod wait;
 mod watching;
 mod window;
 mod writing;
@@ -42,7 +44,7 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,9 +66,12 @@ use self::run::Run;
 use self::seat::Fence;
 use self::settled::Settled;
 use self::trouble::Trouble;
+use self::wait::Outlook;
 use self::watching::Watches;
 use crate::gate::release::ApprovedRelease;
+use crate::image::Digest;
 use crate::outcome::Outcome;
+use crate::outcome::health::Health;
 use crate::reason::{ErrorCode, Problem};
 use crate::target::{Target, TargetError};
 
@@ -91,6 +96,7 @@ pub struct Kubernetes {
     /// The objects that were found to be as they should be.
     settled: Settled,
     watches: Watches,
+    outlook: Outlook,
     /// The release that was looked for last, placed.
     known: Mutex<Option<Arc<Known>>>,
 }
@@ -119,8 +125,22 @@ impl Kubernetes {
         let held = Mutex::default();
         let settled = Settled::default();
         let watches = Watches::new(connection.watcher(), gate_label.clone(), settled.clone());
+        let outlook = Outlook::new(connection.watcher(), gate_label.clone(), options.health);
         let (prepared, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { connection, own, fence: None, herald, held, options, gate_label, prepared, settled, watches, known })
+        Ok(Self {
+            connection,
+            own,
+            fence: None,
+            herald,
+            held,
+            options,
+            gate_label,
+            prepared,
+            settled,
+            watches,
+            outlook,
+            known,
+        })
     }
 
     /// Makes every write depend on a gate's seat: none leaves but in a term that was admitted and lasts.
@@ -153,6 +173,26 @@ impl Kubernetes {
     /// Waits until something at the cluster may differ from what was applied.
     pub async fn changed(&self) {
         self.watches.changed().await;
+    }
+
+    /// What the references of a revision were resolved to, where a replica that applied it, or began to, left that here.
+    ///
+    /// # Errors
+    /// When the cluster cannot be read.
+    pub async fn pins(&self, revision: &str) -> Result<Option<BTreeMap<String, Digest>>, TargetError> {
+        let inventory = self.inventory().await?;
+        Ok((inventory.revision == revision).then_some(inventory.pins).filter(|pins| !pins.is_empty()))
+    }
+
+    /// How what was applied last fares; none before it was looked at, or where nobody looks.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        self.outlook.now()
+    }
+
+    /// Waits until what was applied fares otherwise.
+    pub async fn fared(&self) {
+        self.outlook.changed().await;
     }
 
     /// The images in applied objects that nobody verified, where the options let these be told only.

@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod cli;
 mod conformance;
 mod daemon;
@@ -25,8 +26,11 @@ mod deploy;
 mod discovery;
 mod docs;
 mod gate;
+mod history;
+mod hooks;
 mod http;
 mod kubernetes;
+mod load;
 mod matrix;
 mod pin;
 mod policy;
@@ -36,4 +40,5 @@ mod settings;
 mod sigstore;
 mod source;
 mod support;
+mod tuf;
 mod yaml_go;

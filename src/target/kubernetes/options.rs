@@ -8,6 +8,7 @@ use super::reach::Reach;
 
 /// How a gate uses a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration of its own")]
 pub struct Options {
     /// The gate's name. What it applies carries it as a label; no two gates may have the same.
     pub gate: String,
