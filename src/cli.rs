@@ -1,11 +1,13 @@
 //! The command line: what can be typed, and who does it. Human output goes to stdout, logs and progress to stderr.
 
+mod base;
 mod check;
 mod demo;
 mod images;
 mod keyless;
 mod output;
 mod pin;
+mod pins;
 mod policy;
 mod progress;
 mod run;

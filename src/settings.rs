@@ -124,6 +124,17 @@ pub enum Mode {
     Audit,
 }
 
+impl Mode {
+    /// The name used in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Audit => "audit",
+        }
+    }
+}
+
 /// What is done about drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DriftSettings {

@@ -1,6 +1,6 @@
 //! Certificates on the command line, as cosign names them: whose count, and whom they are believed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::reason::{ErrorCode, Problem};
 use crate::signer::identity::{Expected, Identity, IdentityError};
@@ -46,6 +46,11 @@ impl Keyless {
             certificate_oidc_issuer_regexp,
         ];
         texts.iter().any(|text| text.is_some()) || trusted_root.is_some()
+    }
+
+    /// The file of the trusted root, where one was given.
+    pub(super) fn root(&self) -> Option<&Path> {
+        self.trusted_root.as_deref()
     }
 
     /// The identity and the root.

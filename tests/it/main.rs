@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod changes;
 mod cli;
 mod conformance;
 mod daemon;
