@@ -14,11 +14,14 @@ use crate::manifest::{self, Node};
 use crate::reason::{ErrorCode, Place, Problem};
 use crate::snapshot::File;
 
+use telling::{NotificationSettings, StatusSettings};
+
 mod checks;
 mod environment;
 mod layers;
 pub mod quantity;
 mod schema;
+pub mod telling;
 mod valid;
 mod written;
 
@@ -39,6 +42,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The proxy.
     pub proxy: ProxySettings,
+    /// Who is told what changed.
+    pub notifications: Vec<NotificationSettings>,
 }
 
 /// One source, one policy set, one target.
@@ -60,6 +65,8 @@ pub struct GateSettings {
     pub drift: DriftSettings,
     /// Whether it rests.
     pub suspend: bool,
+    /// Where its decisions stand beside the commit.
+    pub statuses: Option<StatusSettings>,
 }
 
 /// A Git source.

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::checks::{self, Transport};
-use super::schema;
 use super::written::{self, Written};
 use super::{
     AuthSettings, DriftSettings, GateSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift, ProxySettings,
     PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, quantity,
 };
+use super::{schema, telling};
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
@@ -20,7 +20,7 @@ use crate::image::Host;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -30,6 +30,10 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         discovery: self::discovery(discovery)?,
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
+        notifications: notifications
+            .into_iter()
+            .map(|written| telling::notification(written, folder))
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -75,7 +79,7 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, suspend } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, suspend, statuses } = written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -88,6 +92,7 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
         },
         drift: self::drift(&drift)?,
         suspend,
+        statuses: statuses.map(|written| telling::statuses(written, folder)).transpose()?,
     })
 }
 

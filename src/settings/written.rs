@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::telling::{Notification, Statuses};
+
 /// The configuration file.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -17,6 +19,8 @@ pub(super) struct Written {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) proxy: Proxy,
+    #[serde(default)]
+    pub(super) notifications: Vec<Notification>,
 }
 
 /// A file of registries alone.
@@ -40,6 +44,7 @@ pub(super) struct Gate {
     pub(super) drift: Drift,
     #[serde(default)]
     pub(super) suspend: bool,
+    pub(super) statuses: Option<Statuses>,
 }
 
 #[derive(Debug, Deserialize)]

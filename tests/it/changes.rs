@@ -86,7 +86,11 @@ fn a_changed_policy_or_key_is_a_reason_to_look_at_everything() {
     let text = policy("{name: ci, key: {file: ci.pub}}");
     let keys = std::fs::read_to_string(world.path("ci.pub")).unwrap();
     world.repository.git(&["checkout", "-q", "main"]);
-    world.repository.commit(&[("policy.yaml", &text), ("ci.pub", &keys), ("m/new.yaml", &pod("n", &good().tagged()))]);
+    world.repository.commit(&[
+        ("policy.yaml", &text),
+        ("ci.pub", &keys),
+        ("m/new.yaml", &pod("new", &good().tagged())),
+    ]);
     world.repository.git(&["checkout", "-q", "-b", "policy"]);
     let run = || {
         let mut command = process::command(&world.repository.path);
@@ -120,7 +124,7 @@ fn a_base_that_cannot_be_read_is_bad_usage_and_one_that_cannot_be_compared_hides
     // A shallow clone without the base's history.
     let shallow = world.path("shallow");
     let source = format!("file://{}", world.repository.path.display());
-    world.repository.commit(&[("m/new.yaml", &pod("n", &good().tagged()))]);
+    world.repository.commit(&[("m/new.yaml", &pod("new", &good().tagged()))]);
     world.repository.git(&["clone", "-q", "--depth", "1", "-b", "change", &source, shallow.to_str().unwrap()]);
     let mut command = process::command(&shallow);
     process::run(command.args(["check", "m", "--policy", "../policy.yaml", "--base", "origin/main"])).exits(2);
@@ -203,12 +207,14 @@ fn under_the_same_pins_check_says_byte_for_byte_what_the_daemon_said() {
         std::fs::write(&given, text).unwrap();
         // What is on disk is not what is asked about.
         std::fs::create_dir_all(world.repository.path.join("clusters/prod")).unwrap();
-        std::fs::write(world.repository.path.join("clusters/prod/later.yaml"), pod("later", "x:1")).unwrap();
+        let later = world.repository.path.join("clusters/prod/later.yaml");
+        std::fs::write(&later, pod("later", "x:1")).unwrap();
         let (daemon, typed) = both(&world, &given, code);
         assert!(daemon == typed, "{code}:\n{daemon}\n{typed}");
         // A report is a file of pins too.
         std::fs::write(&given, &daemon).unwrap();
         assert_eq!(both(&world, &given, code).1, daemon);
+        std::fs::remove_file(later).unwrap();
     }
 }
 

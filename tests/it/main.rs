@@ -27,6 +27,7 @@ mod docs;
 mod gate;
 mod http;
 mod kubernetes;
+mod notify;
 mod pin;
 mod policy;
 mod registry;
