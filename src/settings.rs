@@ -304,6 +304,12 @@ pub fn parse(file: &File, path: &Path, environment: &BTreeMap<String, String>) -
     Ok(settings)
 }
 
+/// The fields of a configuration, as a table for readers.
+#[must_use]
+pub fn fields_table() -> String {
+    fields::describe::table(&Shape::Record(&schema::SETTINGS))
+}
+
 /// Longest configuration file in bytes.
 const MAX_FILE: usize = 1 << 20;
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::assembly;
+use crate::gate;
 use crate::image::{Digest, ImageRef};
 use crate::outcome::Observer;
 use crate::pipeline::judge::Pins;
@@ -21,7 +23,6 @@ use crate::settings::GateSettings;
 use crate::snapshot::Snapshot;
 use crate::source::exclude::Exclude;
 use crate::source::worktree::WorkTree;
-use crate::{assembly, gate};
 
 use super::setup::{Setup, usage};
 

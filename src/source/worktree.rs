@@ -68,6 +68,19 @@ impl WorkTree {
         below.to_str().map(|text| Some(text.to_owned())).ok_or_else(|| wrong("its name is not UTF-8".to_owned()))
     }
 
+    /// The folder that is checked out, or that of a bare repository.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        self.root.as_deref().unwrap_or_else(|| self.repository.path()).to_string_lossy().into_owned()
+    }
+
+    /// The branch that is checked out; none where a commit is.
+    #[must_use]
+    pub fn branch(&self) -> Option<String> {
+        let head = self.repository.head().ok().filter(git2::Reference::is_branch)?;
+        head.shorthand().ok().map(str::to_owned)
+    }
+
     /// The commit where the checked-out history left that of `reference`.
     ///
     /// # Errors

@@ -17,6 +17,7 @@
 
 mod architecture;
 mod changes;
+mod ci;
 mod cli;
 mod conformance;
 mod daemon;
@@ -26,6 +27,7 @@ mod discovery;
 mod docs;
 mod gate;
 mod http;
+mod init;
 mod kubernetes;
 mod notify;
 mod pin;
