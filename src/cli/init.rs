@@ -249,14 +249,11 @@ fn certified(image: &ImageRef, found: &report::Image) -> Seen {
     let mut seen = Seen::new(image);
     for candidate in &found.candidates {
         let proven = candidate.failed.is_none().then_some(candidate.signer.as_deref()).flatten();
-        match proven.and_then(|signer| signer.split_once(' ')) {
-            Some((issuer, subject)) => {
-                seen.proofs.insert(Proof::Identity { issuer: issuer.to_owned(), subject: subject.to_owned() });
-            }
-            None => {
-                let signer = candidate.signer.as_deref().unwrap_or("an unknown signer");
-                seen.hints.insert(format!("{} that names {signer}: {}", candidate.kind, candidate.message));
-            }
+        if let Some((issuer, subject)) = proven.and_then(|signer| signer.split_once(' ')) {
+            seen.proofs.insert(Proof::Identity { issuer: issuer.to_owned(), subject: subject.to_owned() });
+        } else {
+            let signer = candidate.signer.as_deref().unwrap_or("an unknown signer");
+            seen.hints.insert(format!("{} that names {signer}: {}", candidate.kind, candidate.message));
         }
     }
     if found.verdict != Some("verified") {

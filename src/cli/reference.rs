@@ -1,5 +1,7 @@
 //! The reference page: what the readers of policies and configurations take, told by themselves.
 
+use std::fmt::Write as _;
+
 use crate::policy;
 use crate::settings;
 
@@ -22,7 +24,7 @@ pub fn reference() -> String {
         (super::Exit::Undecided, "undecided: try again"),
         (super::Exit::Changes, "`pin --check` would change something"),
     ] {
-        text.push_str(&format!("| {} | {meaning} |\n", code.code()));
+        let _ = writeln!(text, "| {} | {meaning} |", code.code());
     }
     text
 }

@@ -1,5 +1,7 @@
 //! The fields of a file as a table for readers, made from what checks them.
 
+use std::fmt::Write as _;
+
 use super::{Presence, Record, Shape};
 
 /// The rows of a Markdown table: path, what may stand there, whether it must.
@@ -17,7 +19,7 @@ fn fields(record: &Record, parent: &str, rows: &mut String) {
             Presence::Required => "required",
             Presence::Optional => "",
         };
-        rows.push_str(&format!("| `{path}` | {} | {presence} |\n", words(&field.shape)));
+        let _ = writeln!(rows, "| `{path}` | {} | {presence} |", words(&field.shape));
         below(&field.shape, &path, rows);
     }
 }

@@ -29,7 +29,7 @@ const REFRESH: Duration = Duration::from_mins(3);
 pub struct Outbox {
     queues: Vec<Arc<Queue>>,
     /// They end with the outbox.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// What waits for one channel.
@@ -55,7 +55,7 @@ impl Outbox {
                 open: watch::Sender::new(0),
             });
             outbox.queues.push(Arc::clone(&queue));
-            outbox._tasks.spawn(work(queue, poster));
+            outbox.tasks.spawn(work(queue, poster));
         }
         outbox
     }

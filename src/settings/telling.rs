@@ -247,7 +247,7 @@ pub(super) fn notifications_are_distinct(root: &Node, found: &mut Found<'_>) {
         found.report(list.place, message, "let one webhook hand them on");
     }
     let gates = root.get("gates").and_then(Node::items).unwrap_or(&[]);
-    let gates: BTreeSet<&str> = gates.iter().flat_map(|gate| gate.get("name").and_then(Node::as_str)).collect();
+    let gates: BTreeSet<&str> = gates.iter().filter_map(|gate| gate.get("name").and_then(Node::as_str)).collect();
     let mut names = BTreeSet::new();
     for item in items {
         if let Some(name) = item.get("name")

@@ -70,6 +70,7 @@ fn what_is_left_out_has_its_default() {
         mode: Mode::Enforce,
         drift: DriftSettings { objects: ObjectDrift::Correct, tags: None },
         suspend: false,
+        statuses: None,
     };
     assert_eq!(settings.gates, [gate]);
 }

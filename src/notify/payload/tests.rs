@@ -101,7 +101,7 @@ fn each_forge_has_its_own_words_for_a_status() {
         let (api, repository) = (api.to_owned(), "acme/manifests".to_owned());
         Service::Status(Status { forge, api, repository, token_file: "x".into(), link })
     };
-    let states = |service: &Service, field: &str| -> Vec<String> {
+    let words = |service: &Service, field: &str| -> Vec<String> {
         let state = |outcome| {
             let body = body(&request(service, &message(outcome), "t", now()).unwrap());
             assert_eq!(
@@ -118,9 +118,9 @@ fn each_forge_has_its_own_words_for_a_status() {
         status(Forge::GitLab, "https://gitlab.com/api/v4"),
         status(Forge::Gitea, "https://git.example.com/api/v1"),
     );
-    assert_eq!(states(&github, "context"), ["success", "failure", "pending", "error"]);
-    assert_eq!(states(&gitlab, "name"), ["success", "failed", "pending", "failed"]);
-    assert_eq!(states(&gitea, "context"), ["success", "failure", "pending", "error"]);
+    assert_eq!(words(&github, "context"), ["success", "failure", "pending", "error"]);
+    assert_eq!(words(&gitlab, "name"), ["success", "failed", "pending", "failed"]);
+    assert_eq!(words(&gitea, "context"), ["success", "failure", "pending", "error"]);
     for (service, url, name, value) in [
         (
             &github,
