@@ -11,12 +11,14 @@ use crate::notify::{self, Channel, Outbox, Poster, Service, Status};
 use crate::outcome::Observer;
 use crate::pipeline::judge::Bounds;
 use crate::policy::{self, PolicySet};
+use crate::push::Secret;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
 use crate::settings::telling::{Forge, NotificationSettings, Recipient, StatusSettings};
 use crate::settings::{
-    ForeignImages, GateSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift, ObjectSelector,
-    ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings,
+    ForeignImages, GateSettings, HookSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift,
+    ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
+    TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
@@ -259,6 +261,20 @@ fn shown(gate: &GateSettings, settings: &StatusSettings) -> (Channel, Option<Pat
     };
     let service = Service::Status(Status { forge, api, repository, token_file, link });
     (Channel { name: format!("status of {}", gate.name), gates: vec![gate.name.clone()], service }, ca_file)
+}
+
+/// What is wrong with the secret of a gate's push events; nothing, where it listens to none.
+#[must_use]
+pub fn hook_secret(gate: &GateSettings) -> Option<Problem> {
+    let HookSettings { provider, secret_file } = gate.hook.as_ref()?;
+    let read = std::fs::read(secret_file).map_err(|error| error.to_string());
+    let why = read.and_then(|bytes| Secret::read(*provider, &bytes).map_err(str::to_owned)).err()?;
+    let message = format!("failed to read the secret of push events to `{}`: {why}", gate.name);
+    Some(
+        Problem::new(ErrorCode::ConfigInvalid, message).in_file(secret_file.display().to_string()).with_help(
+            "write at least 16 random bytes into `hook.secretFile`; for GitLab, the webhook's signing token",
+        ),
+    )
 }
 
 /// A gate's target.

@@ -2,14 +2,16 @@
 
 pub mod base;
 pub mod github;
+pub mod history;
 pub mod json;
 pub mod junit;
+pub mod kept;
 pub mod markdown;
 pub mod sarif;
 pub mod text;
 mod told;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::discovery::site::{Action, Object, Site};
 use crate::gate::{Answer, Judged};
@@ -150,7 +152,8 @@ pub struct Error {
 }
 
 /// The counts of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Summary {
     /// Images with a verdict.
     pub images: usize,

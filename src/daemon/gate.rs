@@ -27,6 +27,8 @@ use crate::source::Git;
 use crate::store::{GateState, Store};
 use crate::target::Delivery;
 
+use super::record::Standing;
+
 /// What all gates of a process share.
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -68,6 +70,8 @@ pub(super) struct Gate {
     /// What failed outside the decision, in the last look that came to something.
     pub(super) failures: Vec<Problem>,
     pub(super) tags_looked_at: Option<Timestamp>,
+    /// What was decided on the newest revision, and since when.
+    pub(super) standing: Option<Standing>,
     pub(super) status: GateStatus,
     /// What people were told last.
     pub(super) told: Option<Told>,
@@ -103,6 +107,7 @@ impl Gate {
         let mode = settings.mode.name();
         let status = GateStatus { name: name.clone(), mode, suspended: settings.suspend, ..GateStatus::default() };
         metrics.policy_reload(Success::Ok);
+        metrics.suspended(settings.suspend);
         Ok(Self {
             settings,
             metrics,
@@ -121,6 +126,7 @@ impl Gate {
             tags_looked_at: None,
             told: shared.store.told(&name).as_deref().and_then(Told::of_line),
             last_status: None,
+            standing: None,
             status,
             stop,
             shared,
@@ -134,6 +140,7 @@ impl Gate {
             Ok(None) => {}
             Err(problem) => tracing::warn!(gate = self.settings.name, error = %problem, "state cannot be read again"),
         }
+        self.remember();
     }
 
     /// Loads the policies again; says whether other ones are in force now. Broken files leave those in force.
@@ -299,6 +306,12 @@ impl Gate {
 /// A problem that stands for a panic in work of ours: never a pass.
 pub(super) fn panicked(error: &tokio::task::JoinError) -> Problem {
     Problem::new(ErrorCode::SourceUnavailable, format!("failed to read the source: {error}"))
+        .with_help("please report this as a bug; nothing was let through")
+}
+
+/// A report that is no JSON: a mistake of ours.
+pub(super) fn unkept(error: &serde_json::Error) -> Problem {
+    Problem::new(ErrorCode::FileUnreadable, format!("failed to keep the decision: {error}"))
         .with_help("please report this as a bug; nothing was let through")
 }
 

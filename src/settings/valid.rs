@@ -9,13 +9,14 @@ use super::checks::{self, Transport};
 use super::kubernetes;
 use super::written::{self, Written};
 use super::{
-    AuthSettings, DriftSettings, GateSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift, ProxySettings,
-    PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, quantity,
+    AuthSettings, DriftSettings, GateSettings, HookSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift,
+    ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, quantity,
 };
 use super::{schema, telling};
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
+use crate::push::Provider;
 
 /// How often a branch is looked at, where nothing is said.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -80,7 +81,7 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, suspend, statuses } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, hook, suspend, statuses } = written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -92,8 +93,18 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
             written::Mode::Audit => Mode::Audit,
         },
         drift: self::drift(&drift)?,
+        hook: hook.map(|written| self::hook(written, folder)).transpose()?,
         suspend,
         statuses: statuses.map(|written| telling::statuses(written, folder)).transpose()?,
+    })
+}
+
+fn hook(written: written::Hook, folder: &Path) -> Result<HookSettings, Complaint> {
+    let written::Hook { provider, secret_file } = written;
+    let wrong = || Complaint::new(format!("`{provider}` sends no push events that are known here"), "write `generic`");
+    Ok(HookSettings {
+        provider: Provider::of_name(&provider).ok_or_else(wrong)?,
+        secret_file: folder.join(secret_file),
     })
 }
 

@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod changes;
 mod ci;
 mod cli;
@@ -26,15 +27,20 @@ mod demo;
 mod discovery;
 mod docs;
 mod gate;
+mod history;
+mod hooks;
 mod http;
 mod init;
 mod kubernetes;
+mod load;
+mod matrix;
 mod notify;
 mod pin;
 mod policy;
 mod registry;
 mod render;
 mod settings;
+mod sigstore;
 mod source;
 mod support;
 mod yaml_go;
