@@ -48,6 +48,23 @@ pub struct Settings {
     pub proxy: ProxySettings,
     /// Who is told what changed.
     pub notifications: Vec<NotificationSettings>,
+    /// Whether no connection is opened but to what registries, source and target need.
+    pub offline: bool,
+    /// How the default trust root is kept up to date.
+    pub tuf: TufSettings,
+}
+
+/// How trust roots are kept up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TufSettings {
+    /// The mirror of the default root; the sigstore organisation's own, where none.
+    pub mirror: Option<String>,
+    /// The file with the TUF root of the default root; the public-good one, where none.
+    pub root: Option<PathBuf>,
+    /// The file with further roots for the mirrors.
+    pub ca_file: Option<PathBuf>,
+    /// How often mirrors are asked.
+    pub interval: Duration,
 }
 
 /// One source, one policy set, one target.
@@ -235,6 +252,13 @@ pub struct ProxySettings {
     pub https: Option<String>,
     /// Hosts that are reached without it.
     pub no_proxy: Vec<String>,
+}
+
+impl Default for TufSettings {
+    fn default() -> Self {
+        // The public-good repository renews what ends first within days.
+        Self { mirror: None, root: None, ca_file: None, interval: Duration::from_hours(6) }
+    }
 }
 
 impl Default for LimitSettings {

@@ -12,7 +12,7 @@ use crate::discovery::site::{Action, Object, Site};
 use crate::gate::{self, Finder};
 use crate::outcome::Unobserved;
 use crate::pipeline::reading::{Reader, Reading};
-use crate::policy;
+use crate::policy::{self, material};
 use crate::reason::{ErrorCode, Problem};
 use crate::render::{self, Rendered};
 use crate::report::base::Base;
@@ -182,11 +182,11 @@ fn judged_by(files: &[PathBuf]) -> BTreeSet<PathBuf> {
     // What is no policy among them names nothing; all that loads was loaded once already.
     let policies: Vec<_> = files.iter().flat_map(|path| trust::file::policy(path)).collect();
     for policy in policies {
-        let read = |policy: &str, path: &str| {
+        let read = material::files(|policy, path| {
             let folder = Path::new(policy).parent().unwrap_or(Path::new(""));
             named.borrow_mut().insert(folder.join(path));
             trust::file::beside(policy, path)
-        };
+        });
         // Whether it loads was asked before; here only what it reads counts.
         let _loaded = policy::load(&[policy], &read);
     }

@@ -22,7 +22,7 @@ use crate::outcome::Observer;
 use crate::pipeline;
 use crate::pipeline::judge::{Bounds, Entry, Judge};
 use crate::pipeline::reading::Reader;
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, material};
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{Access, Client, default_credential_files};
 use crate::render;
@@ -220,7 +220,7 @@ fn entry(image: &ImageRef) -> Entry {
 /// What can be seen of these images, with each key and with any certificate.
 async fn look(probe: &Probe, args: &Args, images: &[ImageRef], root: &TrustRoot) -> Result<Vec<Seen>, Vec<Problem>> {
     let anyone = || Expected::matching(".+").map_err(|error| usage(error.to_string()));
-    let anybody = Identity { issuer: anyone()?, subject: anyone()? };
+    let anybody = Identity { issuer: anyone()?, subject: anyone()?, claims: BTreeMap::new() };
     let policies = PolicySet::from_identity(anybody, root.clone(), &BTreeMap::new());
     let report = probe.verify(images, &policies).await;
     let mut seen: Vec<Seen> = images.iter().zip(&report.images).map(|(image, found)| certified(image, found)).collect();
@@ -266,10 +266,10 @@ fn certified(image: &ImageRef, found: &report::Image) -> Seen {
 fn prove(probe: &Probe, proposal: &Proposal, policy: &str, root: &str) -> Result<(), String> {
     let file =
         crate::policy::PolicyFile { name: "policy.yaml".to_owned(), text: policy.to_owned().into_bytes().into() };
-    let read = |_: &str, path: &str| match path {
+    let read = material::files(|_, path| match path {
         ROOT_FILE => Ok(root.as_bytes().to_vec()),
         path => trust::file::beside("", path),
-    };
+    });
     let set = crate::policy::load(&[file], &read).map_err(|problems| format!("{problems:?}"))?;
     let covered = proposal.covered();
     let report = block_on(probe.verify(&covered, &set)).map_err(|problem| problem.to_string())?;

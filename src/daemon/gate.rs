@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::assembly::{self, RegistryPlan};
+use crate::assembly::{self, RegistryPlan, trusting};
 use crate::gate::{Answer, Decision, Finder};
 use crate::http::status::{Board, GateStatus};
 use crate::metrics::{GateMetrics, Metrics, Step, Success};
@@ -26,6 +26,7 @@ use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Store};
 use crate::target::Delivery;
+use crate::trust::Trust;
 
 use super::record::Standing;
 
@@ -33,6 +34,7 @@ use super::record::Standing;
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) plan: RegistryPlan,
+    pub(super) trust: Arc<Trust>,
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
@@ -145,11 +147,7 @@ impl Gate {
 
     /// Loads the policies again; says whether other ones are in force now. Broken files leave those in force.
     pub(super) async fn reload_policies(&mut self) -> bool {
-        let paths = self.settings.policies.clone();
-        let loaded = tokio::task::spawn_blocking(move || assembly::policies(&paths)).await;
-        let loaded = loaded.unwrap_or_else(|error| {
-            Err(vec![Problem::new(ErrorCode::PolicyUnavailable, format!("failed to load the policies: {error}"))])
-        });
+        let loaded = trusting::policies(&self.settings.policies, &self.shared.trust).await;
         let client = loaded.and_then(|set| match client(&self.shared, &set) {
             Ok(client) => Ok((set, client)),
             Err(problem) => Err(vec![problem]),
@@ -159,9 +157,10 @@ impl Gate {
                 let mended = !std::mem::take(&mut self.policies.broken).is_empty();
                 let changed = set.identities() != self.policies.set.identities();
                 if changed {
-                    self.policies.set = Arc::new(set);
                     self.client = client;
                 }
+                // The same policy may rest on a root that may be relied on for longer now.
+                self.policies.set = Arc::new(set);
                 if changed || mended {
                     self.metrics.policy_reload(Success::Ok);
                     tracing::info!(gate = self.settings.name, "policies loaded");

@@ -10,7 +10,7 @@ use super::kubernetes;
 use super::written::{self, Written};
 use super::{
     AuthSettings, DriftSettings, GateSettings, HookSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift,
-    ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, quantity,
+    ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, TufSettings, quantity,
 };
 use super::{schema, telling};
 use crate::discovery::{self, FieldRule};
@@ -22,7 +22,8 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications, offline, tuf } =
+        written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -36,6 +37,19 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
             .into_iter()
             .map(|written| telling::notification(written, folder))
             .collect::<Result<_, _>>()?,
+        offline,
+        tuf: self::tuf(tuf, folder)?,
+    })
+}
+
+fn tuf(written: written::Tuf, folder: &Path) -> Result<TufSettings, Complaint> {
+    let written::Tuf { mirror, root, ca_file, interval } = written;
+    let default = TufSettings::default();
+    Ok(TufSettings {
+        mirror,
+        root: root.map(|path| folder.join(path)),
+        ca_file: ca_file.map(|path| folder.join(path)),
+        interval: interval.as_deref().map_or(Ok(default.interval), quantity::duration)?,
     })
 }
 

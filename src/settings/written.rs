@@ -22,6 +22,19 @@ pub(super) struct Written {
     pub(super) proxy: Proxy,
     #[serde(default)]
     pub(super) notifications: Vec<Notification>,
+    #[serde(default)]
+    pub(super) offline: bool,
+    #[serde(default)]
+    pub(super) tuf: Tuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Tuf {
+    pub(super) mirror: Option<String>,
+    pub(super) root: Option<String>,
+    pub(super) ca_file: Option<String>,
+    pub(super) interval: Option<String>,
 }
 
 /// A file of registries alone.

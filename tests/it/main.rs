@@ -43,4 +43,5 @@ mod settings;
 mod sigstore;
 mod source;
 mod support;
+mod tuf;
 mod yaml_go;
