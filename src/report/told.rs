@@ -146,6 +146,7 @@ pub(super) mod samples {
             images,
             errors,
             summary,
+            health: None,
         }
     }
 
