@@ -1,6 +1,7 @@
 //! Who is told of a gate hears each transition once, in the form of the service; nobody who does not answer holds up a
 //! decision.
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -40,7 +41,8 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let (kept, mut statuses) = (Arc::clone(&heard), statuses.to_vec().into_iter());
+        let kept = Arc::clone(&heard);
+        let mut statuses: VecDeque<u16> = statuses.iter().copied().collect();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { continue };
@@ -62,7 +64,7 @@ impl Service {
                 let mut body = vec![0; length.map_or(0, |(_, length)| length.parse().unwrap())];
                 reader.read_exact(&mut body).unwrap();
                 kept.lock().unwrap().push(Heard { line: line.trim_end().to_owned(), headers, body });
-                let status = statuses.next().unwrap_or(200);
+                let status = statuses.pop_front().unwrap_or(200);
                 let place = if status == 302 { "Location: http://169.254.169.254/\r\n" } else { "" };
                 let answer = format!("HTTP/1.1 {status} X\r\n{place}Content-Length: 0\r\nConnection: close\r\n\r\n");
                 let _left = stream.write_all(answer.as_bytes());
