@@ -11,6 +11,7 @@ mod pins;
 mod post;
 mod record;
 mod task;
+mod tell;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +82,7 @@ struct World {
     /// The registries that metrics call by their name.
     registries: BTreeSet<String>,
     stop: CancellationToken,
+    shared: Arc<Shared>,
 }
 
 /// What outlives a reload.
@@ -219,6 +221,7 @@ pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
     let kept = Kept::open(&settings, invocation).map_err(|problem| vec![problem])?;
     let world = World::build(settings, invocation, &kept, Asking::WhenNeeded).await?;
+    let shared = Arc::clone(&world.shared);
     let start = BTreeSet::from([Trigger::Start]);
     let looks = world.gates.into_iter().map(|mut gate| {
         let start = start.clone();
@@ -230,6 +233,7 @@ pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     });
     let looked = futures::future::join_all(looks).await;
     kept.elections.leave().await;
+    shared.outbox.drain(GRACE).await;
     Ok(looked)
 }
 
@@ -298,10 +302,12 @@ impl World {
         let policies: Vec<_> = loaded.iter().map(|(_, policies)| policies).collect();
         let registries = assembly::registry_names(&settings, &policies);
         let elections = elections::are_held(&settings).then(|| Arc::clone(&kept.elections));
+        let outbox = assembly::outbox(&settings)?;
         let shared = Arc::new(Shared {
             elections,
             settings,
             plan,
+            outbox,
             trust: Arc::clone(&trust),
             store: Arc::clone(&kept.store),
             metrics: Arc::clone(&kept.metrics),
@@ -318,7 +324,7 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { gates, trust, registries, stop })
+        Ok(Self { gates, trust, registries, stop, shared })
     }
 
     /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
@@ -365,7 +371,7 @@ impl Supervisor {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
         let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
-        let World { gates, trust, registries: _, stop } = world;
+        let World { gates, trust, registries: _, stop, shared: _ } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
         let mut book = BTreeMap::new();

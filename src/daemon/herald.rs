@@ -21,10 +21,9 @@ impl Gate {
         if self.settings.mode == Mode::Audit || assembly::cluster(&self.settings).is_none() {
             return;
         }
-        if self.target.is_none() {
-            // Whether the target can be reached is told when it is needed.
-            let Ok(target) = assembly::target(&self.settings).await else { return };
-            self.target = Some(self.under_seat(target));
+        // Whether the target can be reached is told when it is needed.
+        if self.connect().await.is_err() {
+            return;
         }
         let Some(newest) = &self.newest else { return };
         let Report { decision: Some(_), summary, .. } = &newest.decided.report else { return };
@@ -45,12 +44,12 @@ impl Gate {
                 ),
             ),
         };
-        self.tell(happening, &message);
+        self.herald(happening, &message);
     }
 
     /// Tells that a revision is at the target.
     pub(super) fn tell_applied(&self, revision: &Revision, objects: usize) {
-        self.tell(Happening::Applied, &format!("{} applied: {objects} objects", short(revision)));
+        self.herald(Happening::Applied, &format!("{} applied: {objects} objects", short(revision)));
     }
 
     /// Tells that the target did not take the newest revision.
@@ -58,13 +57,13 @@ impl Gate {
         let Some(newest) = &self.newest else { return };
         let first = problems.first().map(|problem| format!(": {problem}")).unwrap_or_default();
         let message = format!("{} not applied, {} problems{first}", short(&newest.revision), problems.len());
-        self.tell(Happening::NotApplied, &message);
+        self.herald(Happening::NotApplied, &message);
     }
 
     /// Tells what differs from what was applied.
     pub(super) fn tell_drift(&self, drift: &[String]) {
         let first = drift.first().map(String::as_str).unwrap_or_default();
-        self.tell(Happening::Drifted, &format!("{} objects differ from what was applied, first {first}", drift.len()));
+        self.herald(Happening::Drifted, &format!("{} objects differ from what was applied, first {first}", drift.len()));
     }
 
     /// Tells how what was applied fares, once that is known.
@@ -72,15 +71,15 @@ impl Gate {
         let revision: String = health.revision.chars().take(SHORT).collect();
         match (health.state, health.objects.first()) {
             (State::Waiting, _) => {}
-            (State::Healthy, _) => self.tell(Happening::Healthy, &format!("{revision} is healthy")),
+            (State::Healthy, _) => self.herald(Happening::Healthy, &format!("{revision} is healthy")),
             (State::Failed | State::TimedOut | State::Unknown, first) => {
                 let first = first.map(|it| format!(": {}: {}", it.object, it.message)).unwrap_or_default();
-                self.tell(Happening::Unhealthy, &format!("{revision} is {}{first}", health.state.name()));
+                self.herald(Happening::Unhealthy, &format!("{revision} is {}{first}", health.state.name()));
             }
         }
     }
 
-    pub(super) fn tell(&self, happening: Happening, message: &str) {
+    pub(super) fn herald(&self, happening: Happening, message: &str) {
         match &self.target {
             Some(Delivery::Kubernetes(target)) if self.settings.mode == Mode::Enforce => {
                 target.tell(happening, message);

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::checks::{self, Transport};
 use super::kubernetes;
-use super::schema;
 use super::written::{self, Written};
 use super::{
     AuthSettings, DriftSettings, GateSettings, HookSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift,
     ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, TufSettings, quantity,
 };
+use super::{schema, telling};
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
@@ -22,8 +22,19 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, leader_election, offline, tuf } =
-        written;
+    let Written {
+        listen,
+        state_dir,
+        gates,
+        registries,
+        discovery,
+        limits,
+        proxy,
+        leader_election,
+        notifications,
+        offline,
+        tuf,
+    } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -34,6 +45,10 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
         leader_election,
+        notifications: notifications
+            .into_iter()
+            .map(|written| telling::notification(written, folder))
+            .collect::<Result<_, _>>()?,
         offline,
         tuf: self::tuf(tuf, folder)?,
     })
@@ -92,7 +107,7 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, hook, suspend } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, hook, suspend, statuses } = written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -106,6 +121,7 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
         drift: self::drift(&drift)?,
         hook: hook.map(|written| self::hook(written, folder)).transpose()?,
         suspend,
+        statuses: statuses.map(|written| telling::statuses(written, folder)).transpose()?,
     })
 }
 
