@@ -1,5 +1,7 @@
 //! From settings to edges: the one place where configuration becomes clients, sources and targets.
 
+pub mod trusting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +9,14 @@ use std::time::Duration;
 
 use crate::image::Host;
 use crate::manifest;
+use crate::notify::{self, Channel, Outbox, Poster, Service, Status};
 use crate::outcome::Observer;
 use crate::pipeline::judge::Bounds;
-use crate::policy::{self, PolicySet};
+use crate::policy::PolicySet;
 use crate::push::Secret;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
+use crate::settings::telling::{Forge, NotificationSettings, Recipient, StatusSettings};
 use crate::settings::{
     ForeignImages, GateSettings, HookSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift,
     ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
@@ -115,13 +119,7 @@ pub fn hosts(settings: &BTreeMap<Host, RegistrySettings>) -> Result<BTreeMap<Hos
 
 fn host_options(settings: &RegistrySettings) -> Result<HostOptions, Problem> {
     let RegistrySettings { mirrors, insecure, ca_file, concurrency, auth_realms, pull_secret: _ } = settings;
-    let ca = ca_file.as_ref().map(|path| {
-        trust::file::certificates(path).map_err(|why| {
-            Problem::new(ErrorCode::ConfigInvalid, format!("failed to read the roots: {why}"))
-                .in_file(path.display().to_string())
-                .with_help("check `caFile`, and that this user may read it")
-        })
-    });
+    let ca = ca_file.as_ref().map(|path| certificates(path));
     Ok(HostOptions {
         mirrors: mirrors.iter().map(mirror).collect(),
         insecure: *insecure,
@@ -132,35 +130,19 @@ fn host_options(settings: &RegistrySettings) -> Result<HostOptions, Problem> {
     })
 }
 
+/// The bytes of a file with further roots.
+fn certificates(path: &std::path::Path) -> Result<Vec<u8>, Problem> {
+    trust::file::certificates(path).map_err(|why| {
+        Problem::new(ErrorCode::ConfigInvalid, format!("failed to read the roots: {why}"))
+            .in_file(path.display().to_string())
+            .with_help("check `caFile`, and that this user may read it")
+    })
+}
+
 fn mirror(settings: &MirrorSettings) -> Mirror {
     let MirrorSettings { host, path, resolve_tags } = settings;
     let tags = if *resolve_tags { MirrorTags::Resolve } else { MirrorTags::Ignore };
     Mirror { host: host.clone(), prefix: path.clone().unwrap_or_default(), tags }
-}
-
-/// Loads policy files with the keys that they name.
-///
-/// # Errors
-/// Every problem of every file.
-pub fn policies(paths: &[PathBuf]) -> Result<PolicySet, Vec<Problem>> {
-    let mut files = Vec::new();
-    let mut problems = Vec::new();
-    for path in paths {
-        match trust::file::policy(path) {
-            Ok(file) => files.push(file),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    match policy::load(&files, &trust::file::beside) {
-        Ok(set) if problems.is_empty() => Ok(set),
-        Ok(_) => Err(problems),
-        // Without any file left, "no policy" would only hide why.
-        Err(_) if files.is_empty() && !problems.is_empty() => Err(problems),
-        Err(found) => {
-            problems.extend(found);
-            Err(problems)
-        }
-    }
 }
 
 /// The hosts that the daemon may ask for these policies, besides those with settings of their own.
@@ -214,6 +196,53 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
     })
 }
 
+/// Who is told what changes, and by whom.
+///
+/// # Errors
+/// Every channel whose roots cannot be used.
+pub fn outbox(settings: &Settings) -> Result<Outbox, Vec<Problem>> {
+    let proxy = settings.proxy.https.as_deref().map(|url| (url, settings.proxy.no_proxy.as_slice()));
+    let mut channels = Vec::new();
+    let mut problems = Vec::new();
+    let statuses = settings.gates.iter().filter_map(|gate| gate.statuses.as_ref().map(|status| (gate, status)));
+    let described =
+        settings.notifications.iter().map(notified).chain(statuses.map(|(gate, status)| shown(gate, status)));
+    for (channel, ca) in described {
+        let roots = ca.as_ref().map(|path| trust::file::certificates(path)).transpose();
+        match roots.and_then(|roots| Poster::new(roots.as_deref(), proxy)) {
+            Ok(poster) => channels.push((channel, poster)),
+            Err(why) => {
+                let message = format!("failed to prepare the notification `{}`: {why}", channel.name);
+                problems.push(Problem::new(ErrorCode::ConfigInvalid, message).with_help("check its `caFile`"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(Outbox::start(channels)) } else { Err(problems) }
+}
+
+fn notified(settings: &NotificationSettings) -> (Channel, Option<PathBuf>) {
+    let NotificationSettings { name, gates, to, ca_file } = settings.clone();
+    let service = match to {
+        Recipient::Slack { url_file } => Service::Slack { url_file },
+        Recipient::Webhook { url, secret_file } => Service::CloudEvents { url, secret_file },
+        Recipient::Alertmanager { url, username, password_file } => {
+            Service::Alertmanager { url, username, password_file }
+        }
+    };
+    (Channel { name, gates, service }, ca_file)
+}
+
+fn shown(gate: &GateSettings, settings: &StatusSettings) -> (Channel, Option<PathBuf>) {
+    let StatusSettings { forge, api, repository, token_file, link, ca_file } = settings.clone();
+    let forge = match forge {
+        Forge::GitHub => notify::Forge::GitHub,
+        Forge::GitLab => notify::Forge::GitLab,
+        Forge::Gitea => notify::Forge::Gitea,
+    };
+    let service = Service::Status(Status { forge, api, repository, token_file, link });
+    (Channel { name: format!("status of {}", gate.name), gates: vec![gate.name.clone()], service }, ca_file)
+}
+
 /// What is wrong with the secret of a gate's push events; nothing, where it listens to none.
 #[must_use]
 pub fn hook_secret(gate: &GateSettings) -> Option<Problem> {
@@ -251,6 +280,7 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
         force_objects,
         recreate,
         foreign_images,
+        health,
     } = cluster.clone();
     kubernetes::Options {
         cluster: Cluster { kubeconfig: None, context },
@@ -264,6 +294,7 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
             ForeignImages::Refuse => kubernetes::ForeignImages::Refuse,
             ForeignImages::Report => kubernetes::ForeignImages::Report,
         },
+        health,
         correct: gate.drift.objects == ObjectDrift::Correct,
         watch: gate.drift.objects != ObjectDrift::Off,
         ..kubernetes::Options::new(&gate.name)

@@ -1,14 +1,18 @@
 //! The command line: what can be typed, and who does it. Human output goes to stdout, logs and progress to stderr.
 
+mod base;
 mod check;
 mod demo;
 mod history;
 mod images;
+mod init;
 mod keyless;
 mod output;
 mod pin;
+mod pins;
 mod policy;
 mod progress;
+mod reference;
 mod run;
 mod setup;
 mod verify;
@@ -20,9 +24,12 @@ use std::io::IsTerminal as _;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::gate::Answer;
 use crate::reason::{ErrorCode, Problem};
 use crate::report::{Report, Subject};
 use crate::telemetry;
+
+pub use reference::reference;
 
 use output::{Form, Output, Stream};
 
@@ -59,6 +66,8 @@ enum Command {
     Pin(pin::Args),
     /// Lists every place where an image is named, offline, without verifying
     Images(images::Args),
+    /// Proposes a configuration and a policy, from what a repository's images are signed with today
+    Init(init::Args),
     /// Verifies images given on the command line
     Verify(verify::Args),
     /// Works on policies
@@ -176,9 +185,10 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Check(args) => check::run(args, environment, &output),
         Command::Pin(args) => pin::run(args, environment, &output),
         Command::Images(args) => images::run(args),
+        Command::Init(args) => init::run(args, environment, &output),
         Command::Verify(args) => verify::run(args, environment, &output),
         Command::Demo(args) => demo::run(args, &logging, &output),
-        Command::Policy(command) => policy::run(command, &output),
+        Command::Policy(command) => policy::run(command, environment, &output),
         Command::History(args) => history::run(args, environment, &output),
         Command::Explain(args) => history::explain(args, environment, &output),
         Command::Log(command) => history::log(command, environment, &output),
@@ -223,7 +233,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Problem> {
     Ok(runtime.block_on(future))
 }
 
-/// A report on nothing but problems.
+/// A report on nothing but problems; undecided, where trying again may help against all of them.
 fn problem_report(problems: &[Problem]) -> Report {
-    Report::new(Subject::default(), &[], &[], problems, None)
+    let passing = problems.iter().all(|problem| Exit::of_error(problem.code) == Exit::Undecided);
+    let decision = if passing && !problems.is_empty() { Some(Answer::Undecided) } else { None };
+    Report::new(Subject::default(), &[], &[], problems, decision)
 }

@@ -2,10 +2,13 @@
 
 mod backoff;
 mod deliver;
+mod fare;
 mod gate;
 mod look;
+mod pins;
 mod record;
 mod task;
+mod tell;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::assembly;
+use crate::assembly::{self, trusting, trusting::TrustPlan};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::outcome::Observer;
@@ -31,6 +34,8 @@ use crate::report::Report;
 use crate::settings::{self, GateSettings, HookSettings, Settings};
 use crate::store::Store;
 use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places};
+use crate::trust::Trust;
+use crate::trust::roots::Asking;
 
 use crate::http::hooks::{Book, Hook};
 use crate::http::status::{Board, GateStatus, Statuses};
@@ -69,9 +74,11 @@ pub struct Once {
 /// Everything that gates need, and the gates themselves.
 struct World {
     gates: Vec<Gate>,
+    trust: Arc<Trust>,
     /// The registries that metrics call by their name.
     registries: BTreeSet<String>,
     stop: CancellationToken,
+    shared: Arc<Shared>,
 }
 
 /// What outlives a reload.
@@ -113,7 +120,7 @@ impl Daemon {
         let one = |problem: Problem| vec![problem];
         let settings = settings::load(&invocation.config, &invocation.environment)?;
         let kept = Kept::open(&settings).map_err(one)?;
-        let mut world = World::build(settings.clone(), invocation, &kept).await?;
+        let mut world = World::build(settings.clone(), invocation, &kept, Asking::Background).await?;
         world.take_over(&kept);
         let (listener, address) = bind(&settings).await.map_err(one)?;
         let reloads = Reloads::listen().map_err(|error| deaf(&error))?;
@@ -208,7 +215,8 @@ fn died(dead: Result<&'static str, JoinError>) -> Ending {
 pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
     let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
-    let world = World::build(settings, invocation, &kept).await?;
+    let world = World::build(settings, invocation, &kept, Asking::WhenNeeded).await?;
+    let shared = Arc::clone(&world.shared);
     let start = BTreeSet::from([Trigger::Start]);
     let looks = world.gates.into_iter().map(|mut gate| {
         let start = start.clone();
@@ -217,7 +225,9 @@ pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
             Once { report: gate.status.report.clone(), status: gate.status }
         }
     });
-    Ok(futures::future::join_all(looks).await)
+    let looked = futures::future::join_all(looks).await;
+    shared.outbox.drain(GRACE).await;
+    Ok(looked)
 }
 
 async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Problem> {
@@ -239,16 +249,30 @@ impl Kept {
         metrics.history_faults(store.history_faults());
         Ok(Self { store: Arc::new(store), metrics: Arc::new(metrics), board: Board::new(), hooks: Book::default() })
     }
+
+    /// What fetches the keys and roots of policies; without a connection, where the configuration says so.
+    fn trust(&self, settings: &Settings, asking: Asking) -> Result<Trust, Problem> {
+        let plan = TrustPlan::of(settings, Some(self.store.roots()));
+        let asking = if settings.offline { Asking::Never } else { asking };
+        let metrics = Arc::clone(&self.metrics);
+        plan.open(asking, metrics)
+    }
 }
 
 impl World {
     /// Builds every gate, or says everything that keeps one from being built.
-    async fn build(settings: Settings, invocation: &Invocation, kept: &Kept) -> Result<Self, Vec<Problem>> {
+    async fn build(
+        settings: Settings,
+        invocation: &Invocation,
+        kept: &Kept,
+        asking: Asking,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut loaded = Vec::new();
+        let trust = Arc::new(kept.trust(&settings, asking).map_err(|problem| vec![problem])?);
         for gate in &settings.gates {
             problems.extend(assembly::hook_secret(gate));
-            match assembly::policies(&gate.policies) {
+            match trusting::policies(&gate.policies, &trust).await {
                 Ok(policies) => loaded.push((gate.clone(), policies)),
                 Err(found) => problems.extend(found),
             }
@@ -264,9 +288,12 @@ impl World {
         };
         let policies: Vec<_> = loaded.iter().map(|(_, policies)| policies).collect();
         let registries = assembly::registry_names(&settings, &policies);
+        let outbox = assembly::outbox(&settings)?;
         let shared = Arc::new(Shared {
             settings,
             plan,
+            outbox,
+            trust: Arc::clone(&trust),
             store: Arc::clone(&kept.store),
             metrics: Arc::clone(&kept.metrics),
             board: kept.board.clone(),
@@ -282,7 +309,7 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { gates, registries, stop })
+        Ok(Self { gates, trust, registries, stop, shared })
     }
 
     /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
@@ -329,7 +356,7 @@ impl Supervisor {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
         let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
-        let World { gates, registries: _, stop } = world;
+        let World { gates, trust, registries: _, stop, shared: _ } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
         let mut book = BTreeMap::new();
@@ -340,8 +367,17 @@ impl Supervisor {
             tasks.spawn(task::run(gate, sender, receiver));
         }
         *self.kept.hooks.write().unwrap_or_else(PoisonError::into_inner) = book;
+        let keep_fresh = trust.roots().keep_fresh();
+        tokio::pin!(keep_fresh);
         let mut next = loop {
             tokio::select! {
+                () = &mut keep_fresh => {}
+                () = trust.roots().changed() => {
+                    for gate in &senders {
+                        gate.send(Trigger::PolicyChanged);
+                    }
+                    continue;
+                }
                 () = self.ending.cancelled() => break Next::Leave,
                 Some(dead) = tasks.join_next() => {
                     died(dead);
@@ -388,7 +424,7 @@ impl Supervisor {
         if settings.listen != self.settings.listen || settings.state_dir != self.settings.state_dir {
             tracing::warn!("`listen` and `stateDir` take effect at the next start");
         }
-        let world = World::build(settings.clone(), &self.invocation, &self.kept).await?;
+        let world = World::build(settings.clone(), &self.invocation, &self.kept, Asking::Background).await?;
         self.settings = settings;
         Ok(world)
     }

@@ -113,6 +113,12 @@ impl Store {
         self.dir.join("sources").join(file_name(gate))
     }
 
+    /// The folder in which trust roots are kept.
+    #[must_use]
+    pub fn roots(&self) -> PathBuf {
+        self.dir.join("tuf")
+    }
+
     /// The pins of a revision.
     ///
     /// # Errors
@@ -167,6 +173,22 @@ impl Store {
             applied: record(applied),
         };
         save(&self.state_path(gate), &record)
+    }
+
+    /// What people were told last of a gate. It decides nothing: what cannot be read counts as nothing told.
+    #[must_use]
+    pub fn told(&self, gate: &str) -> Option<String> {
+        let bytes = file::read(&self.gate_dir(gate).join("told"), 4096).ok()??;
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Keeps what people were told last of a gate.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_told(&self, gate: &str, line: &str) -> Result<(), Problem> {
+        let path = self.gate_dir(gate).join("told");
+        file::write(&path, line.as_bytes()).map_err(|error| unwritten(&path, &error))
     }
 
     fn gate_dir(&self, gate: &str) -> PathBuf {

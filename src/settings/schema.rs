@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::checks::{self, Transport};
 use super::kubernetes::KUBERNETES;
+use super::telling;
 use crate::discovery::{self, FieldRule};
 use crate::fields::{Complaint, Field, Found, Path, Record, Shape, nothing, optional, required};
 use crate::image::Host;
@@ -23,6 +24,9 @@ pub(super) static SETTINGS: Record = Record {
         optional("discovery", Shape::Record(&DISCOVERY)),
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
+        optional("notifications", Shape::List(&Shape::Record(&telling::NOTIFICATION), 0)),
+        optional("offline", Shape::Flag),
+        optional("tuf", Shape::Record(&TUF)),
         optional("admission", Shape::Later("leave it out")),
     ],
     between: gates_and_registries_are_distinct,
@@ -42,6 +46,7 @@ static GATE: Record = Record {
         optional("mode", Shape::Word(&["enforce", "audit"])),
         optional("drift", Shape::Record(&DRIFT)),
         optional("suspend", Shape::Flag),
+        optional("statuses", Shape::Record(&telling::STATUSES)),
         optional("hook", Shape::Record(&HOOK)),
     ],
     between: nothing,
@@ -160,12 +165,23 @@ static PROXY: Record = Record {
     between: nothing,
 };
 
+static TUF: Record = Record {
+    fields: &[
+        optional("mirror", Shape::Text(checks::service)),
+        optional("root", Shape::Text(checks::text)),
+        optional("caFile", Shape::Text(checks::text)),
+        optional("interval", Shape::Text(checks::interval)),
+    ],
+    between: tuf_root_needs_a_mirror,
+};
+
 const fn size(name: &'static str) -> Field {
     optional(name, Shape::Quantity(checks::size))
 }
 
 fn gates_and_registries_are_distinct(root: &Node, path: &Path, found: &mut Found<'_>) {
     registries_are_distinct(root, path, found);
+    telling::notifications_are_distinct(root, found);
     let Some(list) = root.get("gates") else { return };
     let gates = list.items().unwrap_or(&[]);
     if gates.len() > MAX_GATES {
@@ -236,6 +252,13 @@ fn insecure_needs_no_roots(registry: &Node, path: &Path, found: &mut Found<'_>) 
     if let (true, Some(roots)) = (insecure, registry.get("caFile")) {
         let message = format!("`{path}` has both `insecure: true` and `caFile`");
         found.report(roots.place, message, "keep `caFile` for HTTPS with roots of your own, `insecure` for plain HTTP");
+    }
+}
+
+fn tuf_root_needs_a_mirror(tuf: &Node, path: &Path, found: &mut Found<'_>) {
+    if let (Some(root), None) = (tuf.get("root"), tuf.get("mirror")) {
+        let message = format!("`{path}` has `root` and no `mirror`");
+        found.report(root.place, message, "name the mirror of the repository that this root is of");
     }
 }
 
