@@ -17,6 +17,7 @@ use crate::snapshot::File;
 
 mod checks;
 mod environment;
+pub mod kms;
 mod kubernetes;
 mod layers;
 pub mod quantity;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub offline: bool,
     /// How the default trust root is kept up to date.
     pub tuf: TufSettings,
+    /// How key services are asked.
+    pub kms: kms::KmsSettings,
 }
 
 /// How trust roots are kept up to date.

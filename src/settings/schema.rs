@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::checks::{self, Transport};
+use super::kms;
 use super::kubernetes::KUBERNETES;
 use crate::discovery::{self, FieldRule};
 use crate::fields::{Complaint, Field, Found, Path, Record, Shape, nothing, optional, required};
@@ -25,6 +26,7 @@ pub(super) static SETTINGS: Record = Record {
         optional("proxy", Shape::Record(&PROXY)),
         optional("offline", Shape::Flag),
         optional("tuf", Shape::Record(&TUF)),
+        optional("kms", Shape::Record(&kms::KMS)),
         optional("admission", Shape::Later("leave it out")),
     ],
     between: gates_and_registries_are_distinct,

@@ -22,7 +22,7 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, offline, tuf } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, offline, tuf, kms } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -34,6 +34,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
         offline,
         tuf: self::tuf(tuf, folder)?,
+        kms: kms.into_settings(folder)?,
     })
 }
 

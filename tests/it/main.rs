@@ -28,6 +28,7 @@ mod gate;
 mod history;
 mod hooks;
 mod http;
+mod keys;
 mod kubernetes;
 mod load;
 mod matrix;
