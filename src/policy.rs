@@ -62,7 +62,9 @@ const COMMAND_LINE: &str = "command line";
 pub fn load(files: &[PolicyFile], read: material::Read<'_>) -> Result<PolicySet, Vec<Problem>> {
     let (identities, policies): (_, Vec<Policy>) = load::load(files, read)?.into_iter().unzip();
     let mut revoked = Revoked::default();
-    policies.iter().for_each(|policy| revoked.extend(&policy.revoked));
+    for policy in &policies {
+        revoked.extend(&policy.revoked);
+    }
     Ok(PolicySet { policies, identities, revoked: Arc::new(revoked) })
 }
 

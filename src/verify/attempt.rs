@@ -110,8 +110,8 @@ fn proven(reading: &Reading, signed: &Signed, authority: &Authority, now: Timest
             Certificate::Beside | Certificate::Only => {
                 let certified = signed.certified(root, now)?;
                 certified.among(identities)?;
-                let (signer, name, prints) = (certified.signer(), certified.to_string(), certified.prints().to_vec());
-                Ok(Proven { signer, how: format!("as {name}"), name, prints })
+                let (name, prints) = (certified.to_string(), certified.prints().to_vec());
+                Ok(Proven { signer: certified.signer(), how: format!("as {name}"), name, prints })
             }
         },
     }

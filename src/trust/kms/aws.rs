@@ -189,7 +189,8 @@ impl Signed<'_> {
         let mut headers = self.headers.to_vec();
         headers.extend(credentials.token.as_ref().map(|token| ("x-amz-security-token", token.clone())));
         headers.sort();
-        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+        let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
+        let lines = lines.concat();
         let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
         let hash = Digest::of(self.body).hex();
         let canonical = format!("POST\n{}\n\n{lines}\n{names}\n{hash}", self.path);

@@ -1,4 +1,4 @@
-//! HashiCorp Vault's transit engine, and what speaks as it does: `hashivault://KEY`. The newest version of the key.
+//! `HashiCorp` Vault's transit engine, and what speaks as it does: `hashivault://KEY`. The newest version of the key.
 //!
 //! Written after <https://developer.hashicorp.com/vault/api-docs/secret/transit#read-key>.
 
