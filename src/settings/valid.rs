@@ -22,6 +22,7 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
+<<<<<<< HEAD
     let Written {
         listen,
         state_dir,
@@ -35,6 +36,10 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         offline,
         tuf,
     } = written;
+=======
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications, offline, tuf, kms } =
+        written;
+>>>>>>> main
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -51,6 +56,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
             .collect::<Result<_, _>>()?,
         offline,
         tuf: self::tuf(tuf, folder)?,
+        kms: kms.into_settings(folder)?,
     })
 }
 
