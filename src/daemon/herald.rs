@@ -63,7 +63,10 @@ impl Gate {
     /// Tells what differs from what was applied.
     pub(super) fn tell_drift(&self, drift: &[String]) {
         let first = drift.first().map(String::as_str).unwrap_or_default();
-        self.herald(Happening::Drifted, &format!("{} objects differ from what was applied, first {first}", drift.len()));
+        self.herald(
+            Happening::Drifted,
+            &format!("{} objects differ from what was applied, first {first}", drift.len()),
+        );
     }
 
     /// Tells how what was applied fares, once that is known.

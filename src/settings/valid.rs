@@ -22,7 +22,6 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-<<<<<<< HEAD
     let Written {
         listen,
         state_dir,
@@ -35,11 +34,8 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         notifications,
         offline,
         tuf,
+        kms,
     } = written;
-=======
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications, offline, tuf, kms } =
-        written;
->>>>>>> main
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
