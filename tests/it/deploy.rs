@@ -182,5 +182,5 @@ fn the_configuration_in_the_chart_is_one() {
     }
     let path = folder.path().join("sealgate.yaml");
     let settings = sealgate::settings::load(&path, &BTreeMap::new()).unwrap();
-    sealgate::assembly::policies(&settings.gates[0].policies).unwrap();
+    assert_eq!(settings.gates[0].policies, [folder.path().join("policy.yaml")]);
 }

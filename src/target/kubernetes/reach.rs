@@ -103,8 +103,8 @@ mod tests {
         Id { group, kind, namespace, name: "shop".to_owned() }
     }
 
-    fn list(entries: &[&str]) -> Option<Vec<String>> {
-        Some(entries.iter().map(|entry| (*entry).to_owned()).collect())
+    fn list(entries: &[&str]) -> Vec<String> {
+        entries.iter().map(|entry| (*entry).to_owned()).collect()
     }
 
     #[test]
@@ -117,22 +117,22 @@ mod tests {
             (None, None, &deployment, None),
             (None, None, &class, None),
             (None, None, &role, Some(Beyond::Rbac)),
-            (None, list(&["*"]), &role, Some(Beyond::Rbac)),
-            (None, list(&["*", "rbac.authorization.k8s.io/Role"]), &role, None),
-            (None, list(&["rbac.authorization.k8s.io/*"]), &role, None),
-            (None, list(&["rbac.authorization.k8s.io/*"]), &deployment, Some(Beyond::Kind)),
-            (None, list(&["Deployment"]), &deployment, Some(Beyond::Kind)),
-            (None, list(&["apps/Deployment"]), &deployment, None),
-            (None, list(&[]), &deployment, Some(Beyond::Kind)),
-            (list(&["shop"]), None, &deployment, None),
-            (list(&["sho*"]), None, &deployment, None),
-            (list(&["other", "shop-*"]), None, &deployment, Some(Beyond::Namespace)),
-            (list(&[]), None, &deployment, Some(Beyond::Namespace)),
-            (list(&["shop"]), None, &namespace, None),
-            (list(&["other"]), None, &namespace, Some(Beyond::Namespace)),
-            (list(&["shop"]), None, &class, Some(Beyond::Cluster)),
-            (list(&["shop"]), list(&["storage.k8s.io/*"]), &class, Some(Beyond::Cluster)),
-            (list(&["shop"]), list(&["storage.k8s.io/StorageClass"]), &class, None),
+            (None, Some(list(&["*"])), &role, Some(Beyond::Rbac)),
+            (None, Some(list(&["*", "rbac.authorization.k8s.io/Role"])), &role, None),
+            (None, Some(list(&["rbac.authorization.k8s.io/*"])), &role, None),
+            (None, Some(list(&["rbac.authorization.k8s.io/*"])), &deployment, Some(Beyond::Kind)),
+            (None, Some(list(&["Deployment"])), &deployment, Some(Beyond::Kind)),
+            (None, Some(list(&["apps/Deployment"])), &deployment, None),
+            (None, Some(list(&[])), &deployment, Some(Beyond::Kind)),
+            (Some(list(&["shop"])), None, &deployment, None),
+            (Some(list(&["sho*"])), None, &deployment, None),
+            (Some(list(&["other", "shop-*"])), None, &deployment, Some(Beyond::Namespace)),
+            (Some(list(&[])), None, &deployment, Some(Beyond::Namespace)),
+            (Some(list(&["shop"])), None, &namespace, None),
+            (Some(list(&["other"])), None, &namespace, Some(Beyond::Namespace)),
+            (Some(list(&["shop"])), None, &class, Some(Beyond::Cluster)),
+            (Some(list(&["shop"])), Some(list(&["storage.k8s.io/*"])), &class, Some(Beyond::Cluster)),
+            (Some(list(&["shop"])), Some(list(&["storage.k8s.io/StorageClass"])), &class, None),
         ];
         for (namespaces, kinds, id, expected) in table {
             let reach = Reach { namespaces, kinds };
