@@ -12,11 +12,13 @@ use crate::signer::PublicKey;
 use crate::signer::identity::Identity;
 use crate::signer::root::TrustRoot;
 
+mod attestation;
 mod exception;
 mod glob;
 mod keys;
 mod load;
 mod matching;
+mod predicate;
 pub mod requirement;
 mod rule;
 mod schema;
@@ -116,7 +118,7 @@ impl PolicySet {
             platforms: Platforms::Index,
             demand: Demand::Signatures(signatures),
         };
-        let rule = Rule { images: vec![Pattern::everything()], namespaces: None, requirement };
+        let rule = Rule { images: vec![Pattern::everything()], namespaces: None, requirement, more: Vec::new() };
         let name = COMMAND_LINE.to_owned();
         let policy = Policy { name: name.clone(), registries: None, rules: vec![rule], exceptions: Vec::new() };
         Self { policies: vec![policy], identities: vec![PolicyId { name, digest }] }
@@ -173,11 +175,8 @@ impl PolicySet {
 
 /// The repositories other than the image's own in which a rule looks for signatures.
 fn sources(rule: &Rule) -> impl Iterator<Item = &Repository> {
-    let authorities = match &rule.requirement.demand {
-        Demand::Signatures(signatures) => signatures.authorities.as_slice(),
-        Demand::Unsigned | Demand::Excepted(_) => &[],
-    };
-    authorities.iter().filter_map(|authority| authority.source.as_ref())
+    let demanded = rule.requirements().filter_map(|requirement| requirement.demand.signatures());
+    demanded.flat_map(|signatures| &signatures.authorities).filter_map(|authority| authority.source.as_ref())
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub struct Requirement {
 pub enum Demand {
     /// Signatures.
     Signatures(Signatures),
+    /// An attestation.
+    Attestation(Attestation),
     /// Nothing: the rule says `allowUnsigned`.
     Unsigned,
     /// Nothing: an exception of the same policy waives what the rule demands.
@@ -43,6 +45,15 @@ pub struct Signatures {
     pub threshold: NonZeroUsize,
     /// Whose signatures count. Never empty.
     pub authorities: Vec<Authority>,
+}
+
+/// An attestation of one type about the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attestation {
+    /// The type of its predicate, exactly.
+    pub predicate_type: String,
+    /// Who must have signed it.
+    pub by: Signatures,
 }
 
 /// Whose signature counts; all that it asks must hold on one and the same signature.
@@ -108,6 +119,18 @@ impl Signer {
         match self {
             Self::Key(key, _) => Some(key.hint()),
             Self::Identity(..) => None,
+        }
+    }
+}
+
+impl Demand {
+    /// The signatures that it asks for, where it asks for any: of the image, or of an attestation about it.
+    #[must_use]
+    pub fn signatures(&self) -> Option<&Signatures> {
+        match self {
+            Self::Signatures(signatures) => Some(signatures),
+            Self::Attestation(attestation) => Some(&attestation.by),
+            Self::Unsigned | Self::Excepted(_) => None,
         }
     }
 }

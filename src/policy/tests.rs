@@ -224,6 +224,7 @@ fn demanded(set: &PolicySet, image: &str, namespaces: &[&str], now: &str) -> Res
     let shown = demands.requirements().iter().map(|requirement| {
         let demand = match &requirement.demand {
             Demand::Signatures(_) => "signed".to_owned(),
+            Demand::Attestation(attestation) => format!("attested({})", attestation.predicate_type),
             Demand::Unsigned => "unsigned".to_owned(),
             Demand::Excepted(waiver) => format!("excepted({})", waiver.owner),
         };

@@ -66,6 +66,8 @@ pub enum CandidateKind {
     CosignSignature,
     /// A sigstore bundle.
     SigstoreBundle,
+    /// An in-toto attestation, by itself or in a bundle.
+    Attestation,
     /// Something else.
     Unknown,
 }
@@ -164,6 +166,7 @@ impl CandidateKind {
         match self {
             Self::CosignSignature => "cosign-signature",
             Self::SigstoreBundle => "sigstore-bundle",
+            Self::Attestation => "attestation",
             Self::Unknown => "unknown",
         }
     }

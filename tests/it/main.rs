@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod attestations;
 mod cli;
 mod conformance;
 mod daemon;
