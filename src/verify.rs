@@ -43,13 +43,11 @@ pub fn lookups(image: &PinnedImage, demands: &Demands) -> Vec<Lookup> {
         for (repository, authorities) in question.sources() {
             let digest = question.wanted.digest;
             let known = lookups.iter().position(|one| one.repository == *repository && one.digest == digest);
-            let mut lookup = match known {
-                Some(known) => lookups.remove(known),
-                None => {
-                    let (repository, hints) = (repository.clone(), Vec::new());
-                    Lookup { repository, digest, hints, sought: Sought::default() }
-                }
+            let fresh = || {
+                let (repository, hints) = (repository.clone(), Vec::new());
+                Lookup { repository, digest, hints, sought: Sought::default() }
             };
+            let mut lookup = known.map_or_else(fresh, |known| lookups.remove(known));
             for hint in authorities.iter().filter_map(|(_, authority)| authority.signer.hint()) {
                 if !lookup.hints.contains(&hint) {
                     lookup.hints.push(hint);

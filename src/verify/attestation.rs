@@ -28,10 +28,7 @@ pub(super) fn wanted<'r>(
 
 /// What is no signature is no attestation either.
 fn as_attestation(miss: &Miss) -> Miss {
-    match miss.reason {
-        Reason::NoSignature => Miss::no_attestation(miss.message.clone()),
-        _ => miss.clone(),
-    }
+    if miss.reason == Reason::NoSignature { Miss::no_attestation(miss.message.clone()) } else { miss.clone() }
 }
 
 fn is_signature(signed: &Signed, reading: &Reading) -> Result<(), Miss> {

@@ -69,9 +69,9 @@ struct StatementSubject {
 /// # Errors
 /// When it does not even say what it is.
 pub(super) fn read(payload: &[u8]) -> Result<(Purpose, Result<Claim, Miss>), Miss> {
-    let Heading { kind, predicate_type } = json::read(payload).map_err(broken)?;
+    let Heading { kind, predicate_type } = json::read(payload).map_err(|error| broken(&error))?;
     let claim = json::read(payload)
-        .map_err(broken)
+        .map_err(|error| broken(&error))
         .and_then(|statement: Statement| Ok(Claim { subjects: subjects(statement.subject)?, reference: None }));
     Ok((Purpose::Statement { kind, predicate_type }, claim))
 }
@@ -81,11 +81,11 @@ pub(super) fn read(payload: &[u8]) -> Result<(Purpose, Result<Claim, Miss>), Mis
 /// # Errors
 /// When two readers could disagree on it, or it is larger than what is worth reading.
 pub(super) fn whole(payload: &[u8]) -> Result<Value, Miss> {
-    json::value(payload).map_err(broken)
+    json::value(payload).map_err(|error| broken(&error))
 }
 
-fn broken(error: String) -> Miss {
-    Miss::malformed(format!("the statement cannot be read: {}", escaped(&error)))
+fn broken(error: &str) -> Miss {
+    Miss::malformed(format!("the statement cannot be read: {}", escaped(error)))
 }
 
 fn subjects(described: Vec<StatementSubject>) -> Result<Vec<Subject>, Miss> {

@@ -109,7 +109,7 @@ mod tests {
         ];
         for (text, expected) in table {
             let read = read(text.as_bytes());
-            assert_eq!(read.is_ok(), expected, "{:.40} {read:?}", text);
+            assert_eq!(read.is_ok(), expected, "{text:.40} {read:?}");
         }
     }
 }

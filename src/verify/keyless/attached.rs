@@ -83,7 +83,7 @@ impl Attached {
             "messageDigest": {"algorithm": "SHA2_256", "digest": digest},
             "signature": STANDARD.encode(&signed.signature),
         });
-        self.around("messageSignature", content)
+        self.around("messageSignature", &content)
     }
 
     /// The same around an envelope. A timestamp beside one is of the envelope's bytes, which a bundle cannot say.
@@ -91,13 +91,13 @@ impl Attached {
         if self.timestamp.is_some() {
             return Err(Miss::malformed("a timestamp beside an envelope cannot be checked"));
         }
-        let content = serde_json::from_slice(envelope)
+        let content: Value = serde_json::from_slice(envelope)
             .map_err(|error| Miss::malformed(format!("the envelope cannot be read: {}", brief(&error))))?;
-        self.around("dsseEnvelope", content)
+        self.around("dsseEnvelope", &content)
     }
 
     /// A bundle with the annotations' material around what was signed.
-    fn around(&self, name: &str, content: Value) -> Result<Bundle, Miss> {
+    fn around(&self, name: &str, content: &Value) -> Result<Bundle, Miss> {
         let mut material = match &self.certificate {
             Some(pem) => json!({"x509CertificateChain": {"certificates": [{"rawBytes": certificate(pem)?}]}}),
             None => json!({"publicKey": {"hint": ""}}),
