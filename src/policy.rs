@@ -165,11 +165,16 @@ impl PolicySet {
         matching::matching(&self.policies, repository, namespaces)
     }
 
-    /// The next instant after `now` at which an exception ends.
+    /// The next instant after `now` at which an exception ends, or what an attestation may say.
     #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions);
-        exceptions.map(|exception| exception.end).filter(|end| *end > now).min()
+        let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions).map(|exception| exception.end);
+        let rules = self.policies.iter().flat_map(|policy| &policy.rules);
+        let allowed = rules.flat_map(Rule::requirements).flat_map(|requirement| match &requirement.demand {
+            Demand::Attestation(attestation) => attestation.ends.as_slice(),
+            Demand::Signatures(_) | Demand::Unsigned | Demand::Excepted(_) => &[],
+        });
+        exceptions.chain(allowed.copied()).filter(|end| *end > now).min()
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`lookups`] says what is wanted; `registry` fetches it, hashed and bounded, and asks [`satisfied`] when it may stop;
 //! [`verify`] decides. `Verified` is the presence of a proof for every demand, never the absence of an error.
 
+mod age;
 mod attempt;
 mod attestation;
 mod bundle;

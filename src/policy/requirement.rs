@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use jiff::{SignedDuration, Timestamp};
+
+use crate::condition::Expression;
 use crate::image::{Platform, Repository};
 use crate::signer::PublicKey;
 use crate::signer::identity::Identity;
@@ -54,6 +57,21 @@ pub struct Attestation {
     pub predicate_type: String,
     /// Who must have signed it.
     pub by: Signatures,
+    /// How old it may be.
+    pub max_age: Option<SignedDuration>,
+    /// What it must say.
+    pub conditions: Vec<Condition>,
+    /// When something that it may say no longer is allowed.
+    pub ends: Vec<Timestamp>,
+}
+
+/// What an attestation must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The expression that must be true.
+    pub expression: Expression,
+    /// What reports say where it is not.
+    pub message: String,
 }
 
 /// Whose signature counts; all that it asks must hold on one and the same signature.

@@ -18,6 +18,8 @@ const LISTED: usize = 3;
 pub(super) struct About<'a> {
     /// The digest that must be signed.
     pub(super) digest: Digest,
+    /// The digest of the image as it is pinned.
+    pub(super) pinned: Digest,
     /// The image's repository.
     pub(super) repository: &'a Repository,
     /// The attestation that is asked for; none where a signature is.
@@ -42,14 +44,14 @@ pub(super) struct Counted {
 /// Holds `reading` against `authority`, check after check.
 pub(super) fn attempt(reading: &Reading, authority: &Authority, about: &About<'_>) -> Attempt {
     let (signed, claim) = attestation::wanted(reading, about.attestation)?;
-    let (who, name, how) = proven(reading, signed, authority, about.now)?;
+    let Proof { who, name, how, times } = proven(reading, signed, authority, about.now)?;
     let subjects = about_digest(claim, about)?;
     annotated(&subjects, &authority.annotations)?;
     let note = reference(claim, authority, about)?;
     let what = match about.attestation {
         None => String::new(),
         Some(attestation) => {
-            attestation::fulfils(reading, signed, attestation)?;
+            attestation::fulfils(reading, signed, (attestation, &times), about)?;
             format!("an attestation of type {}, ", attestation.predicate_type)
         }
     };
@@ -57,33 +59,40 @@ pub(super) fn attempt(reading: &Reading, authority: &Authority, about: &About<'_
     Ok(Counted { signer: who, name, message })
 }
 
-/// Who of the authority's signed: the signer, its name, and how that is told.
-fn proven(
-    reading: &Reading,
-    signed: &Signed,
-    authority: &Authority,
-    now: Timestamp,
-) -> Result<(Digest, String, String), Miss> {
+/// Who signed, and when.
+struct Proof {
+    /// What makes two signers one.
+    who: Digest,
+    name: String,
+    /// How it is told.
+    how: String,
+    /// The times of signing that are proven; none where nothing is asked that proves one.
+    times: Vec<Timestamp>,
+}
+
+/// Who of the authority's signed.
+fn proven(reading: &Reading, signed: &Signed, authority: &Authority, now: Timestamp) -> Result<Proof, Miss> {
     let stranger = || stranger(reading.hint.as_ref(), signed, &[authority]);
     match &authority.signer {
         Signer::Key(key, _) if !signed.is_by(key) => Err(stranger()),
         Signer::Key(key, root) => {
             let print = key.fingerprint();
-            let how = match root {
+            let (how, times) = match root {
                 Some(root) => {
-                    signed.logged(key, root, now)?;
-                    format!("with key {print}, as a transparency log shows")
+                    let times = signed.logged(key, root, now)?;
+                    (format!("with key {print}, as a transparency log shows"), times)
                 }
-                None => format!("with key {print}"),
+                None => (format!("with key {print}"), Vec::new()),
             };
-            Ok((print, print.to_string(), how))
+            Ok(Proof { who: print, name: print.to_string(), how, times })
         }
         Signer::Identity(identities, root) => match signed.certificate {
             Certificate::None => Err(stranger()),
             Certificate::Beside | Certificate::Only => {
                 let certified = signed.certified(root, now)?;
                 certified.among(identities)?;
-                Ok((certified.signer(), certified.to_string(), format!("as {certified}")))
+                let (who, name, how) = (certified.signer(), certified.to_string(), format!("as {certified}"));
+                Ok(Proof { who, name, how, times: certified.times().to_vec() })
             }
         },
     }

@@ -3,11 +3,20 @@
 //! A signature is never an attestation and an attestation never a signature, but where a rule asks for cosign's sign
 //! predicate by its own URI.
 
-use super::candidate::{Claim, MAX_SIGNED, Miss, Reading, Signed, shown, too_large};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::age;
+use super::attempt::About;
+use super::candidate::{Claim, MAX_SIGNED, Miss, Reading, Signed, escaped, escaped_to, shown, too_large};
 use super::statement::{self, Purpose};
 use super::verdict::Check;
-use crate::policy::requirement::Attestation;
+use crate::condition::{Meter, Scope};
+use crate::policy::requirement::{Attestation, Condition};
 use crate::reason::Reason;
+
+/// How much of a condition's own message a report repeats, in characters.
+const SAID: usize = 1024;
 
 /// The signature, if it is one of what is wanted, with what it is about.
 pub(super) fn wanted<'r>(
@@ -68,13 +77,52 @@ fn is_of_type(signed: &Signed, attestation: &Attestation) -> Result<(), Miss> {
 }
 
 /// What an attestation says, once it is proved who says it.
-pub(super) fn fulfils(reading: &Reading, signed: &Signed, attestation: &Attestation) -> Result<(), Miss> {
+pub(super) fn fulfils(
+    reading: &Reading,
+    signed: &Signed,
+    (attestation, times): (&Attestation, &[Timestamp]),
+    about: &About<'_>,
+) -> Result<(), Miss> {
     let statement = reading.statement(signed)?;
     // The reader of headings and the reader of everything saw the same, or nothing counts.
-    let seen = statement.get("predicateType").and_then(serde_json::Value::as_str);
+    let seen = statement.get("predicateType").and_then(Value::as_str);
     if seen != Some(&attestation.predicate_type) {
         let message = "two readers of the statement see different types".to_owned();
         return Err(Miss { check: Check::Form, reason: Reason::Malformed, message });
+    }
+    let predicate = statement.get("predicate").unwrap_or(&Value::Null);
+    if let Some(most) = attestation.max_age {
+        age::young(&attestation.predicate_type, predicate, times, (most, about.now))?;
+    }
+    let image = image(about);
+    let scope = Scope { predicate, statement, image: &image, now: about.now };
+    hold(&attestation.conditions, &scope)
+}
+
+/// The image as conditions see it.
+fn image(about: &About<'_>) -> Value {
+    let About { digest, pinned, repository, .. } = about;
+    json!({
+        "name": repository.to_string(),
+        "registry": repository.host().to_string(),
+        "repository": repository.path(),
+        "digest": digest.to_string(),
+        "pinned": pinned.to_string(),
+    })
+}
+
+/// All conditions hold; what they cost is paid out of one purse.
+fn hold(conditions: &[Condition], scope: &Scope<'_>) -> Result<(), Miss> {
+    let mut meter = Meter::full();
+    for Condition { expression, message } in conditions {
+        let why = match expression.holds(scope, &mut meter) {
+            Ok(true) => continue,
+            Ok(false) => "it is not true".to_owned(),
+            Err(failure) => failure.to_string(),
+        };
+        let (said, text, why) = (escaped_to(message, SAID), escaped(expression.text()), escaped(&why));
+        let message = format!("{said} (`{text}`: {why})");
+        return Err(Miss { check: Check::Condition, reason: Reason::ConditionFailed, message });
     }
     Ok(())
 }

@@ -209,8 +209,8 @@ impl Signed {
         keyless::by_certificate(&self.proven()?, self.artifact()?, root, now)
     }
 
-    /// Whether a log of the root's holds the signature by `key`.
-    pub(super) fn logged(&self, key: &PublicKey, root: &TrustRoot, now: Timestamp) -> Result<(), Miss> {
+    /// Whether a log of the root's holds the signature by `key`; since when.
+    pub(super) fn logged(&self, key: &PublicKey, root: &TrustRoot, now: Timestamp) -> Result<Vec<Timestamp>, Miss> {
         keyless::by_key(&self.proven()?, self.artifact()?, key, root, now)
     }
 

@@ -184,7 +184,13 @@ impl<'a> Question<'a> {
 
     fn about(&self) -> About<'a> {
         let Self { image, attestation, wanted, now, requirement: _, signatures: _ } = self;
-        About { digest: wanted.digest, repository: &image.repository, attestation: *attestation, now: *now }
+        About {
+            digest: wanted.digest,
+            pinned: image.digest,
+            repository: &image.repository,
+            attestation: *attestation,
+            now: *now,
+        }
     }
 }
 

@@ -54,13 +54,20 @@ pub enum Artifact<'a> {
 pub struct Certified {
     issuer: String,
     subject: String,
+    times: Vec<Timestamp>,
 }
 
 impl Certified {
     /// What makes two signers one: issuer and subject. No key has this digest, since a key's is of DER.
     pub(super) fn signer(&self) -> Digest {
-        let Self { issuer, subject } = self;
+        let Self { issuer, subject, times: _ } = self;
         Digest::of(format!("certificate identity\n{}\n{issuer}{subject}", issuer.len()).as_bytes())
+    }
+
+    /// When it signed, by everything that proves a time.
+    #[must_use]
+    pub fn times(&self) -> &[Timestamp] {
+        &self.times
     }
 
     /// Whether one of these identities is this signer's.
@@ -121,13 +128,14 @@ pub fn by_certificate(
     names_one(bundle)?;
     match (verified.issuer(), verified.identity()) {
         (Some(issuer), Some(subject)) => {
-            Ok(Certified { issuer: issuer.to_owned(), subject: subject.as_str().to_owned() })
+            let times = verified.verified_timestamps().to_vec();
+            Ok(Certified { issuer: issuer.to_owned(), subject: subject.as_str().to_owned(), times })
         }
         (None, _) | (_, None) => Err(certificate("the certificate names no issuer, or no e-mail address or URI")),
     }
 }
 
-/// Whether `key` signed `artifact`, with an entry in one of the root's logs.
+/// Whether `key` signed `artifact`, with an entry in one of the root's logs; the times that are proven.
 ///
 /// # Errors
 /// The first check that failed.
@@ -137,7 +145,7 @@ pub fn by_key(
     key: &PublicKey,
     root: &TrustRoot,
     now: Timestamp,
-) -> Result<(), Miss> {
+) -> Result<Vec<Timestamp>, Miss> {
     bounded(bundle)?;
     let policy = PublicKeyVerificationPolicy::new(types::DerPublicKey::new(key.spki().to_vec()));
     let verified = root.verifier().verify(given(artifact), bundle, &policy);
@@ -145,13 +153,16 @@ pub fn by_key(
     if !verified.tlog_verified() {
         return Err(log("the signature's log was not checked"));
     }
-    logged(bundle, root, verified.verified_timestamps(), now)
+    let times = verified.verified_timestamps();
+    logged(bundle, root, times, now)?;
+    Ok(times.to_vec())
 }
 
 /// Who a certificate says that it is, without any proof: a hint for reports.
 pub(super) fn claimed(certificate: &types::DerCertificate) -> Option<Certified> {
     let certificate = parse_certificate_info(certificate).ok()?;
-    Some(Certified { issuer: certificate.issuer?, subject: certificate.identity?.as_str().to_owned() })
+    let (issuer, subject) = (certificate.issuer?, certificate.identity?.as_str().to_owned());
+    Some(Certified { issuer, subject, times: Vec::new() })
 }
 
 /// No two readers can see different signers in the certificate: it has one name, and no extension twice.

@@ -97,6 +97,10 @@ pub enum Check {
     Annotations,
     /// The name inside it.
     Reference,
+    /// How old the attestation is.
+    Age,
+    /// What the attestation says.
+    Condition,
 }
 
 impl VerifiedImage {
@@ -188,6 +192,8 @@ impl Check {
             Self::Digest => "digest",
             Self::Annotations => "annotations",
             Self::Reference => "reference",
+            Self::Age => "age",
+            Self::Condition => "condition",
         }
     }
 }

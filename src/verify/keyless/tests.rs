@@ -1,6 +1,8 @@
 //! What certificates and logs prove, with a sigstore of the tests' own: everything in order counts, and each part made
 //! wrong is refused at its check.
 
+mod attestations;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
