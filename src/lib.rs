@@ -12,6 +12,7 @@ pub mod artifact;
 pub mod condition;
 pub mod image;
 pub mod outcome;
+pub mod push;
 pub mod reason;
 pub mod signer;
 pub mod snapshot;

@@ -18,6 +18,7 @@ mod glob;
 mod keys;
 mod load;
 mod matching;
+pub mod material;
 mod predicate;
 pub mod requirement;
 mod rule;
@@ -31,7 +32,6 @@ use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedR
 use rule::Rule;
 use written::Policy;
 
-pub use keys::Read;
 pub use load::PolicyFile;
 pub use matching::Matched;
 
@@ -54,11 +54,11 @@ pub struct PolicyId {
 /// What policy and rule are called where keys were given on the command line.
 const COMMAND_LINE: &str = "command line";
 
-/// Loads policy files. `read` fetches a key file: it is given the policy file's name and the path as written there.
+/// Loads policy files. `read` fetches what they name.
 ///
 /// # Errors
 /// Every problem of every file, with its place.
-pub fn load(files: &[PolicyFile], read: Read<'_>) -> Result<PolicySet, Vec<Problem>> {
+pub fn load(files: &[PolicyFile], read: material::Read<'_>) -> Result<PolicySet, Vec<Problem>> {
     let (identities, policies) = load::load(files, read)?.into_iter().unzip();
     Ok(PolicySet { policies, identities })
 }
@@ -165,23 +165,30 @@ impl PolicySet {
         matching::matching(&self.policies, repository, namespaces)
     }
 
-    /// The next instant after `now` at which an exception ends, or what an attestation may say.
+    /// The next instant after `now` at which an exception or a trust root ends, or what an attestation may say.
     #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions).map(|exception| exception.end);
         let rules = self.policies.iter().flat_map(|policy| &policy.rules);
-        let allowed = rules.flat_map(Rule::requirements).flat_map(|requirement| match &requirement.demand {
+        let requirements = || rules.clone().flat_map(Rule::requirements);
+        let allowed = requirements().flat_map(|requirement| match &requirement.demand {
             Demand::Attestation(attestation) => attestation.ends.as_slice(),
             Demand::Signatures(_) | Demand::Unsigned | Demand::Excepted(_) => &[],
         });
-        exceptions.chain(allowed.copied()).filter(|end| *end > now).min()
+        let roots = rules.clone().flat_map(authorities).filter_map(|authority| authority.signer.root()?.good_until());
+        exceptions.chain(allowed.copied()).chain(roots).filter(|end| *end > now).min()
     }
+}
+
+/// The authorities that a rule names.
+fn authorities(rule: &Rule) -> impl Iterator<Item = &Authority> {
+    let demanded = rule.requirements().filter_map(|requirement| requirement.demand.signatures());
+    demanded.flat_map(|signatures| &signatures.authorities)
 }
 
 /// The repositories other than the image's own in which a rule looks for signatures.
 fn sources(rule: &Rule) -> impl Iterator<Item = &Repository> {
-    let demanded = rule.requirements().filter_map(|requirement| requirement.demand.signatures());
-    demanded.flat_map(|signatures| &signatures.authorities).filter_map(|authority| authority.source.as_ref())
+    authorities(rule).filter_map(|authority| authority.source.as_ref())
 }
 
 #[cfg(test)]

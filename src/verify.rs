@@ -22,6 +22,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 mod threshold;
+pub mod tree;
 pub mod verdict;
 
 use jiff::Timestamp;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::attempt::{About, Attempt, attempt, stranger};
+use super::attempt::{About, Attempt, attempt, expired, stranger};
 use super::candidate::{Hint, Miss, Reading, Scope, read_all};
 use super::explain;
 use super::platforms::Wanted;
@@ -88,6 +88,22 @@ impl<'a> Cases<'a> {
         };
         Self(answers.into_iter().map(|(key, answers)| (key, case(answers))).collect())
     }
+
+    /// What a repository showed about a digest.
+    pub(super) fn readings(&self, repository: &'a Repository, digest: Digest) -> &[Reading] {
+        self.0.get(&(repository, digest)).map_or(&[], |case| &case.readings)
+    }
+
+    /// What is missing of a repository's answer about a digest.
+    pub(super) fn gaps(&self, repository: &'a Repository, digest: Digest) -> Vec<String> {
+        let Some(case) = self.0.get(&(repository, digest)) else { return vec![format!("{repository} was not asked")] };
+        let mut gaps: Vec<String> =
+            case.faults.iter().map(|fault| format!("{}: {}", fault.reason, fault.message)).collect();
+        if case.left_out > 0 {
+            gaps.push(format!("{} more candidates were left out", case.left_out));
+        }
+        gaps
+    }
 }
 
 impl<'a> Question<'a> {
@@ -134,6 +150,10 @@ impl<'a> Question<'a> {
                 found.unknown.push(explain::not_asked(self, repository));
                 continue;
             };
+            let expired = authorities.iter().filter_map(|(_, authority)| expired(authority, self.now));
+            found
+                .unknown
+                .extend(expired.map(|miss| Finding::new(miss.reason, miss.message).of_rule(&self.requirement.rule)));
             for (position, reading) in case.readings.iter().enumerate() {
                 let best = self.weigh(reading, &authorities, &mut found.tally);
                 found.misses.extend(best.as_ref().err().cloned());
@@ -182,7 +202,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    fn about(&self) -> About<'a> {
+    pub(super) fn about(&self) -> About<'a> {
         let Self { image, attestation, wanted, now, requirement: _, signatures: _ } = self;
         About {
             digest: wanted.digest,

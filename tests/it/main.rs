@@ -17,6 +17,7 @@
 
 mod architecture;
 mod attestations;
+mod browser;
 mod cli;
 mod conformance;
 mod daemon;
@@ -25,13 +26,19 @@ mod demo;
 mod discovery;
 mod docs;
 mod gate;
+mod history;
+mod hooks;
 mod http;
 mod kubernetes;
+mod load;
+mod matrix;
 mod pin;
 mod policy;
 mod registry;
 mod render;
 mod settings;
+mod sigstore;
 mod source;
 mod support;
+mod tuf;
 mod yaml_go;

@@ -139,7 +139,9 @@ fn no_single_byte_of_an_envelope_or_its_annotations_makes_another_attestation_co
             let Ok(changed) = String::from_utf8(changed) else { continue };
             let mut artifact = artifact.clone();
             artifact.annotations.insert(name.to_owned(), changed);
-            assert!(!counts(artifact), "character {place} of {name}");
+            // Where the lines of a certificate end is nobody's concern.
+            let free = name == CERTIFICATE && text.as_bytes()[place] == b'\n';
+            assert!(free || !counts(artifact), "character {place} of {name}");
         }
     }
 }
