@@ -1,10 +1,12 @@
 //! What happened to a revision, as data. Metrics, HTTP, the closing log event and the command line are functions of it.
 
+pub mod base;
 pub mod github;
 pub mod history;
 pub mod json;
 pub mod junit;
 pub mod kept;
+pub mod markdown;
 pub mod sarif;
 pub mod text;
 mod told;
@@ -14,8 +16,11 @@ use serde::{Deserialize, Serialize};
 use crate::discovery::site::{Action, Object, Site};
 use crate::gate::{Answer, Judged};
 use crate::image::Digest;
+use crate::outcome::health::Health;
 use crate::reason::{ErrorCode, Finding, Problem, Reason};
 use crate::verify::verdict::{self, Verdict};
+
+use base::Base;
 
 /// The schema's name.
 pub const SCHEMA: &str = "sealgate.dev/report/v1";
@@ -35,12 +40,18 @@ pub struct Report {
     pub decision: Option<&'static str>,
     /// The policies in force.
     pub policies: Vec<Policy>,
+    /// With what the files were compared; none, and no field, where all of them were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// Every image, in the order of its reference.
     pub images: Vec<Image>,
     /// Everything that is no image and kept us from passing.
     pub errors: Vec<Error>,
     /// The counts.
     pub summary: Summary,
+    /// How the revision fares at the target, where it was applied and the target tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// A policy in force.
@@ -190,14 +201,23 @@ impl Report {
             revision: subject.revision,
             decision: decision.map(Answer::name),
             policies: subject.policies,
+            base: None,
             images,
             errors: problems.iter().map(Error::from).collect(),
             summary: Summary::of(judged),
+            health: None,
         }
     }
 }
 
 impl Report {
+    /// The same report, with how the revision fares at the target.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.health = Some(health);
+        self
+    }
+
     /// The same report, refused after all: the images are these now.
     #[must_use]
     pub fn refused(mut self, judged: &[Judged]) -> Self {

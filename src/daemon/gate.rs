@@ -10,6 +10,8 @@ use crate::assembly::{self, RegistryPlan, trusting};
 use crate::gate::{Answer, Decision, Finder};
 use crate::http::status::{Board, GateStatus};
 use crate::metrics::{GateMetrics, Metrics, Step, Success};
+use crate::notify::Outbox;
+use crate::notify::message::Told;
 use crate::outcome::Observer;
 use crate::pipeline::judge::{Judge, Judging};
 use crate::pipeline::reading::Reader;
@@ -19,10 +21,10 @@ use crate::reason::{ErrorCode, Problem};
 use crate::registry::Client;
 use crate::render::{self, Rendered};
 use crate::report::{Report, Subject};
-use crate::settings::{GateSettings, Mode, Settings};
+use crate::settings::{GateSettings, Settings};
 use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
-use crate::store::{GateState, Store};
+use crate::store::{GateState, Pins, Store};
 use crate::target::Delivery;
 use crate::trust::Trust;
 
@@ -36,6 +38,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
+    pub(super) outbox: Outbox,
 }
 
 /// By the path of a rendered file, what it was rendered from.
@@ -58,6 +61,8 @@ pub(super) struct Gate {
     pub(super) client: Client,
     pub(super) target: Option<Delivery>,
     pub(super) state: GateState,
+    /// What a revision's references were resolved to while the target could not be asked.
+    pub(super) provisional: Option<Provisional>,
     pub(super) newest: Option<Assessed>,
     pub(super) attempts: u32,
     /// When what did not pass is tried again.
@@ -72,7 +77,17 @@ pub(super) struct Gate {
     /// What was decided on the newest revision, and since when.
     pub(super) standing: Option<Standing>,
     pub(super) status: GateStatus,
+    /// What people were told last.
+    pub(super) told: Option<Told>,
+    /// What stands beside the newest commit; none until this process said it.
+    pub(super) last_status: Option<Told>,
     pub(super) stop: CancellationToken,
+}
+
+/// Pins that bind nobody yet: another replica may have others.
+pub(super) struct Provisional {
+    pub(super) revision: String,
+    pub(super) pins: Pins,
 }
 
 /// A revision and what was decided about it.
@@ -98,12 +113,9 @@ impl Gate {
         let git = assembly::source(&settings, &shared.settings.limits, &shared.store).map_err(one)?;
         let state = shared.store.gate_state(&settings.name).map_err(one)?.unwrap_or_default();
         let client = client(&shared, &policies).map_err(one)?;
-        let mode = match settings.mode {
-            Mode::Enforce => "enforce",
-            Mode::Audit => "audit",
-        };
         let name = settings.name.clone();
-        let status = GateStatus { name, mode, suspended: settings.suspend, ..GateStatus::default() };
+        let mode = settings.mode.name();
+        let status = GateStatus { name: name.clone(), mode, suspended: settings.suspend, ..GateStatus::default() };
         metrics.policy_reload(Success::Ok);
         metrics.suspended(settings.suspend);
         Ok(Self {
@@ -115,6 +127,7 @@ impl Gate {
             client,
             target: None,
             state,
+            provisional: None,
             newest: None,
             attempts: 0,
             retry_at: None,
@@ -122,6 +135,8 @@ impl Gate {
             turned_away: false,
             failures: Vec::new(),
             tags_looked_at: None,
+            told: shared.store.told(&name).as_deref().and_then(Told::of_line),
+            last_status: None,
             standing: None,
             status,
             stop,
@@ -196,9 +211,10 @@ impl Gate {
             }
         };
         let pins = self.shared.store.pins(&self.settings.name, &revision.id).map_err(|problem| vec![problem])?;
-        let pins = pins.unwrap_or_default();
+        let provisional = self.provisional.as_ref().filter(|it| it.revision == revision.id);
+        let pins = pins.or(provisional.map(|it| it.pins.clone())).unwrap_or_default();
         let decided = self.decide(snapshot, sources, &pins, now).await?;
-        if decided.pins != pins {
+        if decided.pins != pins && provisional.is_none() {
             let kept = self.shared.store.keep_pins(&self.settings.name, &revision.id, &decided.pins);
             kept.map_err(|problem| vec![problem])?;
         }

@@ -142,9 +142,11 @@ pub(super) mod samples {
             revision: None,
             decision,
             policies: Vec::new(),
+            base: None,
             images,
             errors,
             summary,
+            health: None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod builders;
 mod choices;
+mod fares;
+mod restart;
 #[path = "../../../tests/it/support/kube.rs"]
 mod server;
 mod sharing;
