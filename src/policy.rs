@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -28,7 +29,7 @@ mod wildcard;
 mod written;
 
 use glob::{HostPattern, Pattern};
-use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference, Signer};
+use requirement::{Authority, Demand, Platforms, Requirement, Revoked, Signatures, SignedReference, Signer, Validity};
 use rule::Rule;
 use written::Policy;
 
@@ -40,6 +41,8 @@ pub use matching::Matched;
 pub struct PolicySet {
     policies: Vec<Policy>,
     identities: Vec<PolicyId>,
+    /// What any of the policies revokes.
+    revoked: Arc<Revoked>,
 }
 
 /// What identifies a policy in reports and in kept evidence.
@@ -59,8 +62,12 @@ const COMMAND_LINE: &str = "command line";
 /// # Errors
 /// Every problem of every file, with its place.
 pub fn load(files: &[PolicyFile], read: material::Read<'_>) -> Result<PolicySet, Vec<Problem>> {
-    let (identities, policies) = load::load(files, read)?.into_iter().unzip();
-    Ok(PolicySet { policies, identities })
+    let (identities, policies): (_, Vec<Policy>) = load::load(files, read)?.into_iter().unzip();
+    let mut revoked = Revoked::default();
+    for policy in &policies {
+        revoked.extend(&policy.revoked);
+    }
+    Ok(PolicySet { policies, identities, revoked: Arc::new(revoked) })
 }
 
 /// The fields of a policy, as a table for readers.
@@ -85,7 +92,8 @@ impl PolicySet {
             }
             digested.extend_from_slice(key.fingerprint().raw());
             let (signed_reference, source) = (SignedReference::Ignore, None);
-            authorities.push(Authority { name, signer, annotations: annotations.clone(), signed_reference, source });
+            let (validity, annotations) = (Validity::default(), annotations.clone());
+            authorities.push(Authority { name, validity, signer, annotations, signed_reference, source });
         }
         if authorities.is_empty() {
             let problem = Problem::new(ErrorCode::Usage, "there is no key");
@@ -100,6 +108,7 @@ impl PolicySet {
         let digested = format!("{identity:?}{}", root.digest()).into_bytes();
         let authority = Authority {
             name: COMMAND_LINE.to_owned(),
+            validity: Validity::default(),
             signer: Signer::Identity(vec![identity], root),
             annotations: annotations.clone(),
             signed_reference: SignedReference::Ignore,
@@ -126,8 +135,14 @@ impl PolicySet {
         };
         let rule = Rule { images: vec![Pattern::everything()], namespaces: None, requirement, more: Vec::new() };
         let name = COMMAND_LINE.to_owned();
-        let policy = Policy { name: name.clone(), registries: None, rules: vec![rule], exceptions: Vec::new() };
-        Self { policies: vec![policy], identities: vec![PolicyId { name, digest }] }
+        let policy = Policy {
+            name: name.clone(),
+            registries: None,
+            rules: vec![rule],
+            exceptions: Vec::new(),
+            revoked: Revoked::default(),
+        };
+        Self { policies: vec![policy], identities: vec![PolicyId { name, digest }], revoked: Arc::default() }
     }
 
     /// The policies' names and digests, in the order of the files.
@@ -168,21 +183,24 @@ impl PolicySet {
         repository: &Repository,
         namespaces: &[Option<String>],
     ) -> Result<Matched<'a>, Vec<Finding>> {
-        matching::matching(&self.policies, repository, namespaces)
+        matching::matching(&self.policies, &self.revoked, repository, namespaces)
     }
 
-    /// The next instant after `now` at which an exception or a trust root ends, or what an attestation may say.
+    /// The next instant after `now` at which an exception, a trust root, a key or what an attestation may say ends, or a key
+    /// begins.
     #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions).map(|exception| exception.end);
         let rules = self.policies.iter().flat_map(|policy| &policy.rules);
-        let requirements = || rules.clone().flat_map(Rule::requirements);
-        let allowed = requirements().flat_map(|requirement| match &requirement.demand {
+        let demands = rules.clone().flat_map(Rule::requirements).map(|requirement| &requirement.demand);
+        let allowed = demands.flat_map(|demand| match demand {
             Demand::Attestation(attestation) => attestation.ends.as_slice(),
             Demand::Signatures(_) | Demand::Unsigned | Demand::Excepted(_) => &[],
         });
         let roots = rules.clone().flat_map(authorities).filter_map(|authority| authority.signer.root()?.good_until());
-        exceptions.chain(allowed.copied()).chain(roots).filter(|end| *end > now).min()
+        let validities = rules.flat_map(authorities).map(|authority| authority.validity);
+        let keys = validities.flat_map(|Validity { from, until }| from.into_iter().chain(until));
+        exceptions.chain(allowed.copied()).chain(roots).chain(keys).filter(|end| *end > now).min()
     }
 }
 

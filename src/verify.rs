@@ -28,8 +28,8 @@ pub mod verdict;
 use jiff::Timestamp;
 
 use crate::artifact::{Artifact, Evidence, Lookup, Sought};
-use crate::image::PinnedImage;
-use crate::policy::requirement::{Demand, Demands, Requirement, Waiver};
+use crate::image::{Digest, PinnedImage};
+use crate::policy::requirement::{Demand, Demands, Requirement, Revoked, Waiver};
 use crate::reason::{Finding, Reason};
 
 use candidate::{Scope, read_all};
@@ -99,9 +99,9 @@ pub fn satisfied(
 pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, now: Timestamp) -> Judgement {
     let cases = Cases::of(evidence, scope(demands));
     let mut ledger = Ledger::default();
-    let (mut refused, mut undecided) = (Vec::new(), Vec::new());
+    let (mut refused, mut undecided) = (revoked(image, demands.revoked()), Vec::new());
     for requirement in demands.requirements() {
-        match questions(image, requirement, now) {
+        match questions(image, requirement, demands.revoked(), now) {
             Err(finding) => refused.push(finding),
             Ok(questions) => {
                 for question in questions {
@@ -129,6 +129,7 @@ pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, now
 fn questions<'a>(
     image: &'a PinnedImage,
     requirement: &'a Requirement,
+    revoked: &'a Revoked,
     now: Timestamp,
 ) -> Result<Vec<Question<'a>>, Finding> {
     let (signatures, attestation) = match &requirement.demand {
@@ -138,7 +139,7 @@ fn questions<'a>(
     };
     let wanted =
         platforms::wanted(image, &requirement.platforms).map_err(|finding| finding.of_rule(&requirement.rule))?;
-    let question = |wanted| Question { image, requirement, signatures, attestation, wanted, now };
+    let question = |wanted| Question { image, requirement, signatures, attestation, wanted, revoked, now };
     Ok(wanted.into_iter().map(question).collect())
 }
 
@@ -152,11 +153,23 @@ fn scope(demands: &Demands) -> Scope {
 fn answerable<'a>(image: &'a PinnedImage, demands: &'a Demands, now: Timestamp) -> Vec<Question<'a>> {
     let mut answerable = Vec::new();
     for requirement in demands.requirements() {
-        if let Ok(questions) = questions(image, requirement, now) {
+        if let Ok(questions) = questions(image, requirement, demands.revoked(), now) {
             answerable.extend(questions);
         }
     }
     answerable
+}
+
+/// An image whose digest, or that of one of its platforms, is revoked must not run, whoever vouches for it.
+fn revoked(image: &PinnedImage, revoked: &Revoked) -> Vec<Finding> {
+    let own = std::iter::once((image.digest, "the image"));
+    let leaves = image.leaves.iter().map(|leaf| (leaf.digest, "a platform of the image"));
+    let found = own.chain(leaves).filter(|(digest, _)| revoked.digests.contains(digest));
+    let finding = |(digest, what): (Digest, &str)| {
+        Finding::new(Reason::Revoked, format!("{what} is {digest}, which a policy revokes"))
+            .with_help("deploy an image that is not revoked")
+    };
+    found.map(finding).collect()
 }
 
 /// The verdict where every requirement holds. Without one, nothing does.

@@ -12,7 +12,7 @@ use super::threshold::Tally;
 use super::verdict::{Candidate, CandidateKind, Check};
 use crate::artifact::{Evidence, Fault};
 use crate::image::{Digest, PinnedImage, Repository};
-use crate::policy::requirement::{Attestation, Authority, Requirement, Signatures};
+use crate::policy::requirement::{Attestation, Authority, Requirement, Revoked, Signatures};
 use crate::reason::{Finding, Weight};
 
 /// All evidence about one image, read, by repository and digest.
@@ -72,6 +72,8 @@ pub(super) struct Question<'a> {
     /// The attestation that is demanded; none where signatures are.
     pub(super) attestation: Option<&'a Attestation>,
     pub(super) wanted: Wanted,
+    /// What no longer counts.
+    pub(super) revoked: &'a Revoked,
     pub(super) now: Timestamp,
 }
 
@@ -203,12 +205,13 @@ impl<'a> Question<'a> {
     }
 
     pub(super) fn about(&self) -> About<'a> {
-        let Self { image, attestation, wanted, now, requirement: _, signatures: _ } = self;
+        let Self { image, attestation, wanted, revoked, now, requirement: _, signatures: _ } = self;
         About {
             digest: wanted.digest,
             pinned: image.digest,
             repository: &image.repository,
             attestation: *attestation,
+            revoked,
             now: *now,
         }
     }

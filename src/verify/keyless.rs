@@ -57,6 +57,8 @@ pub struct Certified {
     subject: String,
     /// What it says about the build.
     claims: BTreeMap<Claim, String>,
+    /// The digests of the certificate and of its key.
+    prints: [Digest; 2],
     times: Vec<Timestamp>,
 }
 
@@ -64,7 +66,7 @@ impl Certified {
     /// What makes two signers one: issuer and subject. No key has this digest, since a key's is of DER.
     pub(super) fn signer(&self) -> Digest {
         // Claims narrow whom a rule believes; two builds of one workflow are one signer still.
-        let Self { issuer, subject, claims: _, times: _ } = self;
+        let Self { issuer, subject, claims: _, prints: _, times: _ } = self;
         Digest::of(format!("certificate identity\n{}\n{issuer}{subject}", issuer.len()).as_bytes())
     }
 
@@ -72,6 +74,11 @@ impl Certified {
     #[must_use]
     pub fn times(&self) -> &[Timestamp] {
         &self.times
+    }
+
+    /// The digests of the certificate and of its key.
+    pub(super) fn prints(&self) -> [Digest; 2] {
+        self.prints
     }
 
     /// Whether one of these identities is this signer's.
@@ -146,17 +153,15 @@ pub fn by_certificate(
     }
     logged(bundle, root, verified.verified_timestamps(), now)?;
     names_one(bundle)?;
-    match (verified.issuer(), verified.identity()) {
-        (Some(issuer), Some(subject)) => {
-            let claims = verified.certificate().map(|certificate| said(&certificate.ci_claims)).unwrap_or_default();
-            let times = verified.verified_timestamps().to_vec();
-            Ok(Certified { issuer: issuer.to_owned(), subject: subject.as_str().to_owned(), claims, times })
+    match bundle.signing_certificate().and_then(claimed) {
+        Some(certified) if verified.issuer() == Some(&certified.issuer) => {
+            Ok(Certified { times: verified.verified_timestamps().to_vec(), ..certified })
         }
-        (None, _) | (_, None) => Err(certificate("the certificate names no issuer, or no e-mail address or URI")),
+        Some(_) | None => Err(certificate("the certificate names no issuer, or no e-mail address or URI")),
     }
 }
 
-/// Whether `key` signed `artifact`, with an entry in one of the root's logs; the times that are proven.
+/// Whether `key` signed `artifact`, with an entry in one of the root's logs; the proven times of signing, if any.
 ///
 /// # Errors
 /// The first check that failed.
@@ -174,17 +179,17 @@ pub fn by_key(
     if !verified.tlog_verified() {
         return Err(log("the signature's log was not checked"));
     }
-    let times = verified.verified_timestamps();
-    logged(bundle, root, times, now)?;
-    Ok(times.to_vec())
+    logged(bundle, root, verified.verified_timestamps(), now)?;
+    Ok(verified.verified_timestamps().to_vec())
 }
 
 /// Who a certificate says that it is, without any proof: a hint for reports.
 pub(super) fn claimed(certificate: &types::DerCertificate) -> Option<Certified> {
-    let certificate = parse_certificate_info(certificate).ok()?;
-    let claims = said(&certificate.ci_claims);
-    let (issuer, subject) = (certificate.issuer?, certificate.identity?.as_str().to_owned());
-    Some(Certified { issuer, subject, claims, times: Vec::new() })
+    let read = parse_certificate_info(certificate).ok()?;
+    let prints = [Digest::of(certificate.as_bytes()), Digest::of(read.public_key.as_bytes())];
+    let claims = said(&read.ci_claims);
+    let (issuer, subject) = (read.issuer?, read.identity?.as_str().to_owned());
+    Some(Certified { issuer, subject, claims, prints, times: Vec::new() })
 }
 
 /// What a certificate says about its build. What it does not say, or not in the form that it has, is not there.

@@ -97,6 +97,8 @@ pub enum Check {
     Annotations,
     /// The name inside it.
     Reference,
+    /// Neither it nor who made it is revoked.
+    Revocation,
     /// How old the attestation is.
     Age,
     /// What the attestation says.
@@ -192,6 +194,7 @@ impl Check {
             Self::Digest => "digest",
             Self::Annotations => "annotations",
             Self::Reference => "reference",
+            Self::Revocation => "revocation",
             Self::Age => "age",
             Self::Condition => "condition",
         }
