@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod attestations;
 mod browser;
 mod changes;
 mod ci;
