@@ -8,6 +8,7 @@ mod output;
 mod pin;
 mod policy;
 mod progress;
+mod rendering;
 mod run;
 mod setup;
 mod verify;

@@ -13,6 +13,7 @@ use crate::discovery::site::{Action, Object, Site};
 use crate::gate::{Answer, Judged};
 use crate::image::Digest;
 use crate::reason::{ErrorCode, Finding, Problem, Reason};
+use crate::snapshot::Rendering;
 use crate::verify::verdict::{self, Verdict};
 
 /// The schema's name.
@@ -39,6 +40,9 @@ pub struct Report {
     pub errors: Vec<Error>,
     /// The counts.
     pub summary: Summary,
+    /// The folders that a renderer built.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rendered: Vec<Rendering>,
 }
 
 /// A policy in force.
@@ -187,6 +191,7 @@ impl Report {
             images,
             errors: problems.iter().map(Error::from).collect(),
             summary: Summary::of(judged),
+            rendered: Vec::new(),
         }
     }
 }

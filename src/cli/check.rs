@@ -1,22 +1,21 @@
 //! `sealgate check`: finds, resolves and verifies; writes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::assembly;
 use crate::outcome::Observer;
 use crate::pipeline::reading::Reader;
 use crate::pipeline::{self, Decided, Scope};
 use crate::reason::Problem;
-use crate::render::{self, Rendered};
-use crate::snapshot::{File, Revision, Snapshot};
+use crate::render::{self, Plan, Rendered, Sources};
+use crate::snapshot::{Revision, Snapshot};
 use crate::source::directory;
 
 use super::output::{Output, Stream};
 use super::progress::Progress;
 use super::setup::{Common, Setup};
-use super::{Environment, Exit, block_on, problem_report};
+use super::{Environment, Exit, block_on, problem_report, rendering};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,11 +23,14 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
+    rendering: rendering::RenderArgs,
+    #[command(flatten)]
     common: Common,
 }
 
 pub(super) fn run(args: &Args, environment: &Environment, output: &Output) -> Exit {
-    let report = match decide(&args.paths, &args.common, environment) {
+    let asked = Asked { paths: &args.paths, rendering: &args.rendering, common: &args.common };
+    let report = match decide(&asked, environment) {
         Ok(outcome) => outcome.decided.report,
         Err(problems) => problem_report(&problems),
     };
@@ -39,34 +41,41 @@ pub(super) fn run(args: &Args, environment: &Environment, output: &Output) -> Ex
 pub(super) struct Outcome {
     pub(super) snapshot: Snapshot,
     pub(super) decided: Decided,
-    /// By the path of a rendered file, what it was rendered from.
-    pub(super) sources: BTreeMap<Arc<str>, Vec<File>>,
+    /// What was rendered, by the path of the rendered file.
+    pub(super) sources: Sources,
+    /// What renderers were told.
+    pub(super) plan: Plan,
+}
+
+/// What was typed.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) paths: &'a [PathBuf],
+    pub(super) rendering: &'a rendering::RenderArgs,
+    pub(super) common: &'a Common,
 }
 
 /// Reads and judges everything under these paths.
 ///
 /// # Errors
 /// What keeps it from being read or judged at all.
-pub(super) fn decide(paths: &[PathBuf], common: &Common, environment: &Environment) -> Result<Outcome, Vec<Problem>> {
+pub(super) fn decide(asked: &Asked<'_>, environment: &Environment) -> Result<Outcome, Vec<Problem>> {
     let progress = Progress::new();
-    let setup = common.setup(environment, &BTreeSet::new(), progress.clone())?;
-    let found = directory::read(paths, &setup.exclude, &mut std::io::stdin().lock(), &setup.source_limits());
-    let Rendered { files, sources, problems } = render::render(found?);
+    let setup = asked.common.setup(environment, &BTreeSet::new(), progress.clone())?;
+    let plan = asked.rendering.over(setup.rendering.clone(), setup.namespace.as_deref())?;
+    let found = directory::read(asked.paths, &setup.exclude, &mut std::io::stdin().lock(), &setup.source_limits());
+    let Rendered { files, sources, problems } = render::render(found?, &plan);
     if !problems.is_empty() {
         return Err(problems);
     }
     let snapshot = Snapshot { revision: Revision { id: String::new(), time: 0 }, files };
     let judging = judge(&setup, &snapshot, &sources, progress.as_ref());
-    let decided = block_on(progress.watch("verifying", judging)).map_err(|problem| vec![problem])?;
-    Ok(Outcome { snapshot, decided, sources })
+    let mut decided = block_on(progress.watch("verifying", judging)).map_err(|problem| vec![problem])?;
+    decided.report.rendered = render::renderings(&sources);
+    Ok(Outcome { snapshot, decided, sources, plan })
 }
 
-async fn judge(
-    setup: &Setup,
-    snapshot: &Snapshot,
-    sources: &BTreeMap<Arc<str>, Vec<File>>,
-    observer: &dyn Observer,
-) -> Decided {
+async fn judge(setup: &Setup, snapshot: &Snapshot, sources: &Sources, observer: &dyn Observer) -> Decided {
     let limits = assembly::manifest_limits(&setup.limits);
     let finder = setup.finder(&limits);
     let mut reading = Reader::default().read(&snapshot.files, &finder, observer);

@@ -17,6 +17,7 @@ use crate::pipeline::judge::{Bounds, Judge};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{Access, Client, default_credential_files};
+use crate::render;
 use crate::settings::{self, LimitSettings, Settings};
 use crate::signer::PublicKey;
 use crate::source;
@@ -83,6 +84,8 @@ pub(super) struct Setup {
     pub(super) namespace: Option<String>,
     pub(super) exclude: Vec<String>,
     pub(super) limits: LimitSettings,
+    /// What renderers are told.
+    pub(super) rendering: render::Plan,
     bounds: Bounds,
     observer: Arc<dyn Observer>,
 }
@@ -103,6 +106,7 @@ struct Background {
     namespace: Option<String>,
     exclude: Vec<String>,
     limits: LimitSettings,
+    rendering: render::Plan,
 }
 
 impl Common {
@@ -125,7 +129,8 @@ impl Common {
             }
             Way::Gate { config, gate } => configured(&config, &gate, environment)?,
         };
-        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits } = background;
+        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits, rendering } =
+            background;
         access.hosts.extend(typed.iter().cloned());
         for name in &self.registry {
             access.hosts.insert(Host::parse(name).map_err(|error| usage(format!("--registry: {error}")))?);
@@ -148,7 +153,7 @@ impl Common {
         };
         let client = hosts.client(access, image_timeout, Arc::clone(&observer)).map_err(|problem| vec![problem])?;
         let namespace = self.namespace.clone().or(namespace);
-        Ok(Setup { policies, client, rules, namespace, exclude, limits, bounds, observer })
+        Ok(Setup { policies, client, rules, namespace, exclude, limits, rendering, bounds, observer })
     }
 
     fn way(&self) -> Result<Way, Vec<Problem>> {
@@ -237,6 +242,7 @@ impl Common {
             namespace: None,
             exclude: Vec::new(),
             limits: LimitSettings::default(),
+            rendering: render::Plan::default(),
         }
     }
 }
@@ -246,7 +252,7 @@ fn configured(config: &std::path::Path, gate: &str, environment: &Environment) -
     let settings = settings::load(config, environment)?;
     let reading = assembly::registries(&settings, default_credential_files(environment));
     let hosts = block_on(reading).map_err(|problem| vec![problem])??;
-    let Settings { gates, discovery, limits, .. } = settings;
+    let Settings { gates, discovery, limits, render: machine, .. } = settings;
     let Some(found) = gates.iter().find(|found| found.name == gate) else {
         let known: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
         return Err(usage(format!("--gate {gate}: the configuration has {}", known.join(", "))));
@@ -259,6 +265,7 @@ fn configured(config: &std::path::Path, gate: &str, environment: &Environment) -
         rules: discovery,
         namespace: found.namespace.clone(),
         exclude: found.source.exclude.clone(),
+        rendering: render::Plan { extent: render::Extent::Part, ..assembly::rendering(&machine, found) },
         limits,
     })
 }

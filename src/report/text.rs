@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Candidate, Error, Image, Report, SiteEntry, Summary};
+use crate::snapshot::{Network, Rendering};
 
 /// Candidates shown of one image; the JSON report has them all.
 const MAX_CANDIDATES: usize = 5;
@@ -32,8 +33,22 @@ pub fn render(report: &Report, colour: Colour) -> String {
     for image in report.images.iter().filter(passed) {
         page.verified(image);
     }
+    for rendering in &report.rendered {
+        page.line(&rendered(rendering));
+    }
     page.summary(report);
     page.text
+}
+
+/// How a folder became manifests, in a line.
+#[must_use]
+pub fn rendered(rendering: &Rendering) -> String {
+    let Rendering { folder, renderer, network } = rendering;
+    let network = match network {
+        Network::Cut => "its network cut",
+        Network::Open => "its network not cut: the kernel does not permit that here",
+    };
+    format!("rendered {folder} with {}, {network}", renderer.name())
 }
 
 struct Page {

@@ -21,6 +21,7 @@ pub(super) static SETTINGS: Record = Record {
         optional("discovery", Shape::Record(&DISCOVERY)),
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
+        optional("render", Shape::Record(&RENDER)),
         optional("hooks", Shape::Later("leave it out: the source is polled at its interval")),
         optional("admission", Shape::Later("leave it out")),
     ],
@@ -40,6 +41,7 @@ static GATE: Record = Record {
         optional("namespace", Shape::Text(checks::label)),
         optional("mode", Shape::Word(&["enforce", "audit"])),
         optional("drift", Shape::Record(&DRIFT)),
+        optional("render", Shape::List(&Shape::Record(&FOLDER), 0)),
         optional("suspend", Shape::Flag),
         optional("hooks", Shape::Later("leave it out: the source is polled at its interval")),
     ],
@@ -151,6 +153,31 @@ static LIMITS: Record = Record {
         optional("signatures", Shape::Count(1..=100_000)),
         optional("imageTimeout", Shape::Text(checks::timeout)),
         optional("decisionTimeout", Shape::Text(checks::timeout)),
+    ],
+    between: nothing,
+};
+
+static RENDER: Record = Record {
+    fields: &[
+        optional("kustomize", Shape::Text(checks::text)),
+        optional("helm", Shape::Text(checks::text)),
+        optional("time", Shape::Text(checks::timeout)),
+        size("memory"),
+        size("output"),
+        optional("isolation", Shape::Word(&["best-effort", "required"])),
+    ],
+    between: nothing,
+};
+
+static FOLDER: Record = Record {
+    fields: &[
+        required("path", Shape::Text(checks::inside)),
+        optional("renderer", Shape::Word(&["kustomize", "helm"])),
+        optional("release", Shape::Text(checks::label)),
+        optional("namespace", Shape::Text(checks::label)),
+        optional("values", Shape::List(&Shape::Text(checks::text), 0)),
+        optional("kubeVersion", Shape::Text(checks::text)),
+        optional("apiVersions", Shape::List(&Shape::Text(checks::text), 0)),
     ],
     between: nothing,
 };

@@ -9,18 +9,20 @@ use super::checks::{self, Transport};
 use super::schema;
 use super::written::{self, Written};
 use super::{
-    AuthSettings, DriftSettings, GateSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift, ProxySettings,
-    PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, quantity,
+    AuthSettings, DriftSettings, FolderSettings, GateSettings, IsolationSetting, LimitSettings, MirrorSettings, Mode,
+    ObjectDrift, ProxySettings, PullSecret, RegistrySettings, RenderSettings, Settings, SourceSettings, TargetSettings,
+    quantity,
 };
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
+use crate::snapshot::Renderer;
 
 /// How often a branch is looked at, where nothing is said.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, render } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -30,6 +32,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         discovery: self::discovery(discovery)?,
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
+        render: self::render(render, folder)?,
     })
 }
 
@@ -75,7 +78,7 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, suspend } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, render, suspend } = written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -87,6 +90,7 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
             written::Mode::Audit => Mode::Audit,
         },
         drift: self::drift(&drift)?,
+        render: render.into_iter().map(rendered_folder).collect(),
         suspend,
     })
 }
@@ -164,6 +168,30 @@ fn discovery(written: written::Discovery) -> Result<discovery::Rules, Complaint>
             written::Unclassified::Ignore => discovery::Unclassified::Ignore,
         },
     })
+}
+
+fn render(written: written::Render, folder: &Path) -> Result<RenderSettings, Complaint> {
+    let written::Render { kustomize, helm, time, memory, output, isolation } = written;
+    Ok(RenderSettings {
+        kustomize: kustomize.map(|path| folder.join(path)),
+        helm: helm.map(|path| folder.join(path)),
+        time: quantity::duration(&time)?,
+        memory: quantity::size(&memory)?,
+        output: quantity::size(&output)?,
+        isolation: match isolation {
+            written::Isolation::BestEffort => IsolationSetting::BestEffort,
+            written::Isolation::Required => IsolationSetting::Required,
+        },
+    })
+}
+
+fn rendered_folder(written: written::Folder) -> FolderSettings {
+    let written::Folder { path, renderer, release, namespace, values, kube_version, api_versions } = written;
+    let renderer = renderer.map(|renderer| match renderer {
+        written::Renderer::Kustomize => Renderer::Kustomize,
+        written::Renderer::Helm => Renderer::Helm,
+    });
+    FolderSettings { path: plain(&path), renderer, release, namespace, values, kube_version, api_versions }
 }
 
 fn limits(written: &written::Limits) -> Result<LimitSettings, Complaint> {

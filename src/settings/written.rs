@@ -17,6 +17,46 @@ pub(super) struct Written {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) proxy: Proxy,
+    pub(super) render: Render,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Render {
+    pub(super) kustomize: Option<String>,
+    pub(super) helm: Option<String>,
+    pub(super) time: String,
+    pub(super) memory: String,
+    pub(super) output: String,
+    pub(super) isolation: Isolation,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Isolation {
+    BestEffort,
+    Required,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Folder {
+    pub(super) path: String,
+    pub(super) renderer: Option<Renderer>,
+    pub(super) release: Option<String>,
+    pub(super) namespace: Option<String>,
+    #[serde(default)]
+    pub(super) values: Vec<String>,
+    pub(super) kube_version: Option<String>,
+    #[serde(default)]
+    pub(super) api_versions: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Renderer {
+    Kustomize,
+    Helm,
 }
 
 /// A file of registries alone.
@@ -38,6 +78,8 @@ pub(super) struct Gate {
     pub(super) mode: Mode,
     #[serde(default)]
     pub(super) drift: Drift,
+    #[serde(default)]
+    pub(super) render: Vec<Folder>,
     #[serde(default)]
     pub(super) suspend: bool,
 }
