@@ -14,8 +14,9 @@ use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
 use crate::render;
 use crate::settings::{
-    FolderSettings, GateSettings, IsolationSetting, LimitSettings, MirrorSettings, ObjectDrift, ProxySettings,
-    PullSecret, RegistrySettings, RenderSettings, Settings, SourceSettings, TargetSettings,
+    FolderSettings, ForeignImages, GateSettings, IsolationSetting, KubernetesSettings, LimitSettings, MirrorSettings,
+    ObjectDrift, ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, RenderSettings, Settings,
+    SourceSettings, TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
@@ -248,17 +249,43 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
 pub async fn target(gate: &GateSettings) -> Result<Delivery, Problem> {
     match &gate.target {
         TargetSettings::Directory { path } => Ok(Delivery::Directory(Directory::new(path)?)),
-        TargetSettings::Kubernetes { context, prune, force } => {
-            let options = kubernetes::Options {
-                cluster: Cluster { kubeconfig: None, context: context.clone() },
-                namespace: gate.namespace.clone(),
-                prune: *prune,
-                force: *force,
-                correct: gate.drift.objects == ObjectDrift::Correct,
-                watch: gate.drift.objects != ObjectDrift::Off,
-                ..kubernetes::Options::new(&gate.name)
-            };
-            Ok(Delivery::Kubernetes(Box::new(Kubernetes::connect(options).await?)))
+        TargetSettings::Kubernetes(cluster) => {
+            Ok(Delivery::Kubernetes(Box::new(Kubernetes::connect(cluster_options(gate, cluster)).await?)))
         }
     }
+}
+
+/// How a gate uses its cluster.
+fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kubernetes::Options {
+    let KubernetesSettings {
+        context,
+        inventory_namespace,
+        prune: PruneSettings { enabled, empty, namespaces, definitions, keep },
+        force,
+        force_objects,
+        recreate,
+        foreign_images,
+    } = cluster.clone();
+    kubernetes::Options {
+        cluster: Cluster { kubeconfig: None, context },
+        namespace: gate.namespace.clone(),
+        inventory_namespace,
+        prune: kubernetes::Pruning { enabled, empty, namespaces, definitions, keep: selectors(keep) },
+        force,
+        forced: selectors(force_objects),
+        recreated: selectors(recreate),
+        foreign_images: match foreign_images {
+            ForeignImages::Refuse => kubernetes::ForeignImages::Refuse,
+            ForeignImages::Report => kubernetes::ForeignImages::Report,
+        },
+        correct: gate.drift.objects == ObjectDrift::Correct,
+        watch: gate.drift.objects != ObjectDrift::Off,
+        ..kubernetes::Options::new(&gate.name)
+    }
+}
+
+fn selectors(written: Vec<ObjectSelector>) -> Vec<kubernetes::Selector> {
+    let selector =
+        |ObjectSelector { group, kind, namespace, name }| kubernetes::Selector { group, kind, namespace, name };
+    written.into_iter().map(selector).collect()
 }

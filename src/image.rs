@@ -26,6 +26,8 @@ pub struct PinnedImage {
     pub media_type: String,
     /// The platforms that an index lists; empty for a single image manifest.
     pub leaves: Vec<Leaf>,
+    /// The mirror that said what the tag names; none where the registry itself said so, or the digest was known.
+    pub resolved_by: Option<Host>,
 }
 
 /// One platform's image inside an index.

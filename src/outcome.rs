@@ -13,6 +13,20 @@ pub struct Outcome {
     pub message: Option<String>,
 }
 
+impl Outcome {
+    /// What was done with an object, and no more to say.
+    #[must_use]
+    pub fn new(object: impl Into<String>, action: Action) -> Self {
+        Self { object: object.into(), action, message: None }
+    }
+
+    /// An object that could not be written, and why.
+    #[must_use]
+    pub fn failed(object: impl Into<String>, message: String) -> Self {
+        Self { message: Some(message), ..Self::new(object, Action::Failed) }
+    }
+}
+
 /// What was done with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
@@ -20,6 +34,8 @@ pub enum Action {
     Created,
     /// It was changed.
     Configured,
+    /// It was deleted and made anew, since a field of it cannot be changed.
+    Recreated,
     /// It was as it should be.
     Unchanged,
     /// It had left the revision and was removed.
@@ -30,7 +46,8 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 5] = [Self::Created, Self::Configured, Self::Unchanged, Self::Pruned, Self::Failed];
+    pub const ALL: [Self; 6] =
+        [Self::Created, Self::Configured, Self::Recreated, Self::Unchanged, Self::Pruned, Self::Failed];
 
     /// The name used in metrics and reports.
     #[must_use]
@@ -38,6 +55,7 @@ impl Action {
         match self {
             Self::Created => "created",
             Self::Configured => "configured",
+            Self::Recreated => "recreated",
             Self::Unchanged => "unchanged",
             Self::Pruned => "pruned",
             Self::Failed => "failed",

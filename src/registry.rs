@@ -61,10 +61,11 @@ impl Registry for Client {
         };
         let wanted = Wanted { repository, deadline: self.deadline() };
         let found = self.resolve_tag(wanted, tag.as_str()).await?;
-        let fetched = found.ok_or_else(|| not_found(&format!("{repository}:{}", tag.as_str())))?;
-        let manifest = fetched.manifest(repository)?;
-        self.cache.keep(repository, &manifest.digest, &fetched);
-        manifest::pinned(repository, &manifest, self.options.limits.leaves)
+        let resolved = found.ok_or_else(|| not_found(&format!("{repository}:{}", tag.as_str())))?;
+        let manifest = resolved.fetched.manifest(repository)?;
+        self.cache.keep(repository, &manifest.digest, &resolved.fetched);
+        let pinned = manifest::pinned(repository, &manifest, self.options.limits.leaves)?;
+        Ok(PinnedImage { resolved_by: resolved.mirror, ..pinned })
     }
 
     async fn pinned(&self, repository: &Repository, digest: &Digest) -> Result<PinnedImage, Fault> {

@@ -63,6 +63,9 @@ pub struct Image {
     pub name: Option<String>,
     /// What it was resolved to.
     pub digest: Option<Digest>,
+    /// The mirror that said what the tag names; left out where the registry itself did, or the pin was kept.
+    #[serde(rename = "resolvedBy", skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<String>,
     /// The reference with its digest.
     pub pinned: Option<String>,
     /// `verified`, `refused` or `undecided`; none for an unclassified value that the configuration lets stand.
@@ -232,6 +235,11 @@ impl Image {
             reference: judged.reference.clone(),
             name: judged.image.as_ref().map(|image| image.repository().to_string()),
             digest: judged.resolved.as_ref().map(|pinned| pinned.digest),
+            resolved_by: judged
+                .resolved
+                .as_ref()
+                .and_then(|pinned| pinned.resolved_by.as_ref())
+                .map(ToString::to_string),
             pinned: pinned(judged),
             verdict: Some(judged.verdict.name()),
             basis,
@@ -248,6 +256,7 @@ impl Image {
             reference: site.written.clone(),
             name: site.image.as_ref().ok().map(|image| image.repository().to_string()),
             digest: None,
+            resolved_by: None,
             pinned: None,
             verdict: None,
             basis: None,

@@ -16,11 +16,14 @@ use crate::snapshot::{File, Renderer};
 
 mod checks;
 mod environment;
+mod kubernetes;
 mod layers;
 pub mod quantity;
 mod schema;
 mod valid;
 mod written;
+
+pub use kubernetes::{ForeignImages, KubernetesSettings, ObjectSelector, PruneSettings};
 
 /// The daemon's configuration; every path in it is resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,14 +152,7 @@ pub struct AuthSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetSettings {
     /// A cluster.
-    Kubernetes {
-        /// The context of the kubeconfig; none for the current one, or the cluster that we run in.
-        context: Option<String>,
-        /// Whether what left the repository is removed.
-        prune: bool,
-        /// Whether fields of other managers are taken over.
-        force: bool,
-    },
+    Kubernetes(Box<KubernetesSettings>),
     /// A folder.
     Directory {
         /// The link to the applied revision.

@@ -57,13 +57,22 @@ impl Delivery {
             Self::Kubernetes(target) => target.changed().await,
         }
     }
+
+    /// Images in applied objects that nobody verified and that the target was told to report: `(object, image)`.
+    #[must_use]
+    pub fn foreign_images(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Directory(_) => Vec::new(),
+            Self::Kubernetes(target) => target.foreign_images(),
+        }
+    }
 }
 
 impl Target for Delivery {
     async fn dry_run(&self, release: &ApprovedRelease) -> Result<(), TargetError> {
         match self {
             Self::Directory(target) => target.dry_run(release).await,
-            Self::Kubernetes(target) => target.dry_run(release).await,
+            Self::Kubernetes(target) => Box::pin(target.dry_run(release)).await,
         }
     }
 
@@ -74,7 +83,7 @@ impl Target for Delivery {
     ) -> Result<Vec<Outcome>, TargetError> {
         match self {
             Self::Directory(target) => target.apply(release, go_on).await,
-            Self::Kubernetes(target) => target.apply(release, go_on).await,
+            Self::Kubernetes(target) => Box::pin(target.apply(release, go_on)).await,
         }
     }
 
@@ -88,7 +97,7 @@ impl Target for Delivery {
     async fn drift(&self, release: &ApprovedRelease) -> Result<Vec<String>, TargetError> {
         match self {
             Self::Directory(target) => target.drift(release).await,
-            Self::Kubernetes(target) => target.drift(release).await,
+            Self::Kubernetes(target) => Box::pin(target.drift(release)).await,
         }
     }
 }

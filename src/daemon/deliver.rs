@@ -6,16 +6,20 @@ use std::time::Instant;
 use crate::assembly;
 use crate::gate::release::ApprovedRelease;
 use crate::gate::{Answer, Decision, Judged};
+use crate::http::status::ForeignImage;
 use crate::image::ImageRef;
 use crate::metrics::{Drift, Stage, Step};
 use crate::reason::{Finding, Reason};
 use crate::registry::Registry as _;
 use crate::settings::{Mode, ObjectDrift};
-use crate::target::{Retry, Target as _, TargetError};
+use crate::target::{Delivery, Retry, Target as _, TargetError};
 use crate::verify::verdict::Verdict;
 
 use super::gate::{Gate, now};
 use super::look::{Failure, Looked};
+
+/// Images that nobody verified and that the status lists; the metric counts all.
+const MAX_FOREIGN: usize = 100;
 
 impl Gate {
     /// Brings a release to the target: dry run, then every write, unless the gate only audits.
@@ -61,8 +65,26 @@ impl Gate {
         Ok(drift.is_empty() || self.settings.drift.objects != ObjectDrift::Correct)
     }
 
+    /// Tells of images in applied objects that nobody verified, where they do not refuse the revision.
+    fn note_foreign(&mut self) {
+        let found = self.target.as_ref().map(Delivery::foreign_images).unwrap_or_default();
+        self.metrics.foreign_images(found.len());
+        let listed = found.into_iter().take(MAX_FOREIGN);
+        let listed: Vec<_> = listed.map(|(object, image)| ForeignImage { object, image }).collect();
+        for image in listed.iter().filter(|image| !self.status.foreign_images.contains(image)) {
+            tracing::warn!(
+                gate = self.settings.name,
+                object = image.object,
+                image = image.image,
+                "an object at the target holds an image that nobody verified"
+            );
+        }
+        self.status.foreign_images = listed;
+    }
+
     pub(super) fn arrived(&mut self, release: &ApprovedRelease) -> Result<(), Failure> {
         let revision = release.revision();
+        self.note_foreign();
         self.metrics.stage(Stage::Applied, revision);
         if self.state.applied.as_ref() != Some(revision) {
             self.metrics.applied(revision, now().as_second());
@@ -84,6 +106,7 @@ impl Gate {
         }
         let drift = self.target().await?.drift(&release).await.map_err(|error| self.turned_away(error))?;
         self.note_drift(&drift);
+        self.note_foreign();
         if drift.is_empty() || self.settings.drift.objects != ObjectDrift::Correct || !self.policies.broken.is_empty() {
             return Ok(Looked::AsBefore);
         }
@@ -135,7 +158,7 @@ impl Gate {
     }
 
     /// The target; connected to when it is first needed.
-    pub(super) async fn target(&mut self) -> Result<&crate::target::Delivery, Failure> {
+    pub(super) async fn target(&mut self) -> Result<&Delivery, Failure> {
         if self.target.is_none() {
             match assembly::target(&self.settings).await {
                 Ok(target) => self.target = Some(target),

@@ -37,6 +37,7 @@ fn verified(image: &ImageRef) -> (PinnedImage, Verdict) {
         size: 1,
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
         leaves: Vec::new(),
+        resolved_by: None,
     };
     let requirement = Requirement {
         policy: "test".to_owned(),

@@ -32,6 +32,8 @@ pub struct GateStatus {
     pub applied_decision: Option<&'static str>,
     /// Objects at the target that differ from what was applied.
     pub drift: Vec<String>,
+    /// Images in applied objects that nobody verified, where the configuration lets these be told only.
+    pub foreign_images: Vec<ForeignImage>,
     /// What failed outside the decision: source, configuration or target.
     pub errors: Vec<Error>,
     /// When the gate last finished a look, RFC 3339.
@@ -43,6 +45,15 @@ pub struct GateStatus {
     /// The report on the newest revision.
     #[serde(skip)]
     pub report: Option<Arc<Report>>,
+}
+
+/// An image in an object at the target that nobody verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ForeignImage {
+    /// The object.
+    pub object: String,
+    /// The image.
+    pub image: String,
 }
 
 /// All gates.

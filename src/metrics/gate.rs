@@ -31,6 +31,7 @@ pub struct GateMetrics {
     verifications: IntCounterVec,
     applied: IntCounterVec,
     drift: IntGaugeVec,
+    foreign: IntGaugeVec,
     exceptions: IntGaugeVec,
     reloads: IntCounterVec,
     fetches: IntCounterVec,
@@ -73,6 +74,11 @@ impl GateMetrics {
             )?,
             applied: set.counter("applied_objects_total", "Objects at the target.", &["action"])?,
             drift: set.gauge("drift_objects", "What differs from what was applied.", &["kind"])?,
+            foreign: set.gauge(
+                "foreign_images",
+                "Images in applied objects that nobody verified, where they are told only.",
+                &[],
+            )?,
             exceptions: set.gauge("exceptions_used", "Images of the newest revision that need an exception.", &[])?,
             reloads: set.counter("policy_reload_total", "Loads of policies.", &["result"])?,
             fetches: set.counter("source_fetch_total", "Looks at the source.", &["result"])?,
@@ -116,6 +122,7 @@ impl GateMetrics {
         }
         self.commit_to_applied.with_label_values::<&str>(&[]);
         self.exceptions.with_label_values::<&str>(&[]);
+        self.foreign.with_label_values::<&str>(&[]);
     }
 
     /// A decision was made.
@@ -180,6 +187,13 @@ impl GateMetrics {
     /// What drifts now.
     pub fn drift(&self, kind: Drift, count: usize) {
         self.drift.with_label_values(&[kind.name()]).set(whole(count));
+    }
+}
+
+impl GateMetrics {
+    /// Images in applied objects that nobody verified, and that are told only.
+    pub fn foreign_images(&self, count: usize) {
+        self.foreign.with_label_values::<&str>(&[]).set(whole(count));
     }
 }
 

@@ -29,6 +29,14 @@ pub(super) struct Fetched {
     pub(super) content_type: Option<String>,
 }
 
+/// What a tag names, with who said so.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    pub(super) fetched: Fetched,
+    /// The mirror that answered; none where the registry itself did.
+    pub(super) mirror: Option<Host>,
+}
+
 /// A place that may hold a repository.
 struct Place<'a> {
     host: &'a Host,
@@ -39,20 +47,19 @@ impl Client {
     /// The manifest that an image's tag names now; `None` where the registry says that there is none.
     ///
     /// Mirrors that are allowed to say so are asked first; the registry itself has the last word.
-    pub(super) async fn resolve_tag(&self, wanted: Wanted<'_>, tag: &str) -> Result<Option<Fetched>, Fault> {
+    pub(super) async fn resolve_tag(&self, wanted: Wanted<'_>, tag: &str) -> Result<Option<Resolved>, Fault> {
         let what = format!("manifests/{tag}");
         for mirror in self.mirrors(wanted.repository).iter().filter(|mirror| mirror.tags == MirrorTags::Resolve) {
             let place = Place::of_mirror(mirror, wanted.repository);
             match self.get(&place, &what, RegistryOperation::Resolve, wanted.deadline).await {
-                Ok(Some(fetched)) => {
-                    tracing::info!(mirror = place.host.as_str(), repository = %wanted.repository, tag, "a mirror resolved a tag");
-                    return Ok(Some(fetched));
-                }
+                Ok(Some(fetched)) => return Ok(Some(Resolved { fetched, mirror: Some(mirror.host.clone()) })),
                 Ok(None) => {}
                 Err(error) => passed_over(&place, &error),
             }
         }
-        self.get(&Place::origin(wanted.repository), &what, RegistryOperation::Resolve, wanted.deadline).await
+        let origin = Place::origin(wanted.repository);
+        let fetched = self.get(&origin, &what, RegistryOperation::Resolve, wanted.deadline).await?;
+        Ok(fetched.map(|fetched| Resolved { fetched, mirror: None }))
     }
 
     /// The manifest that a tag of evidence names now. Mirrors are not asked: one that lags behind would hide signatures.

@@ -130,6 +130,7 @@ pub(super) fn pinned(repository: &Repository, manifest: &Manifest, most: usize) 
         size: u64::try_from(manifest.size).unwrap_or(u64::MAX),
         media_type: manifest.media_type.clone(),
         leaves,
+        resolved_by: None,
     })
 }
 

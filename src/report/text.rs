@@ -140,7 +140,8 @@ impl Page {
             Some(basis) => format!(" ({basis})"),
         };
         let name = image.pinned.as_deref().unwrap_or(&image.reference);
-        self.headline("verified", &format!(" {name}{basis}"));
+        let mirror = image.resolved_by.as_ref().map(|mirror| format!(" (tag resolved by the mirror {mirror})"));
+        self.headline("verified", &format!(" {name}{basis}{}", mirror.unwrap_or_default()));
     }
 
     fn summary(&mut self, report: &Report) {

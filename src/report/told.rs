@@ -159,6 +159,7 @@ pub(super) mod samples {
             reference: reference.to_owned(),
             name: None,
             digest: None,
+            resolved_by: None,
             pinned: None,
             verdict,
             basis: None,

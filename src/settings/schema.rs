@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::checks::{self, Transport};
+use super::kubernetes::KUBERNETES;
 use crate::discovery::{self, FieldRule};
 use crate::fields::{Complaint, Field, Found, Path, Record, Shape, nothing, optional, required};
 use crate::image::Host;
@@ -82,15 +83,6 @@ static TARGET: Record = Record {
         optional("git", Shape::Later("write to a `directory`, or apply to `kubernetes`")),
     ],
     between: one_target,
-};
-
-static KUBERNETES: Record = Record {
-    fields: &[
-        optional("context", Shape::Text(checks::text)),
-        optional("prune", Shape::Flag),
-        optional("force", Shape::Flag),
-    ],
-    between: nothing,
 };
 
 static DRIFT: Record = Record {

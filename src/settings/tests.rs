@@ -74,6 +74,31 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(settings.gates, [gate]);
 }
 
+/// The cluster of the next test.
+fn cluster() -> KubernetesSettings {
+    let selector = |group: &str, kind: &str, namespace: Option<&str>, name: Option<&str>| ObjectSelector {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        namespace: namespace.map(str::to_owned),
+        name: name.map(str::to_owned),
+    };
+    KubernetesSettings {
+        context: Some("prod".to_owned()),
+        inventory_namespace: "ops".to_owned(),
+        prune: PruneSettings {
+            enabled: true,
+            empty: true,
+            namespaces: true,
+            definitions: true,
+            keep: vec![selector("", "PersistentVolumeClaim", None, None)],
+        },
+        force: true,
+        force_objects: vec![selector("apps", "Deployment", Some("shop"), Some("web"))],
+        recreate: vec![selector("batch", "Job", None, None)],
+        foreign_images: ForeignImages::Report,
+    }
+}
+
 #[test]
 fn every_field_is_taken_over() {
     let text = "\
@@ -83,7 +108,19 @@ gates:
 - name: g
   source: {git: ../repo, branch: release/1, path: ./a//b/, interval: 1m30s, exclude: ['x/**'], allowRewrite: true}
   policies: [a.yaml, /b.yaml]
-  target: {kubernetes: {context: prod, prune: true, force: true}}
+  target:
+    kubernetes:
+      context: prod
+      inventoryNamespace: ops
+      prune: true
+      pruneEmpty: true
+      pruneNamespaces: true
+      pruneDefinitions: true
+      keep: [{group: '', kind: PersistentVolumeClaim}]
+      force: true
+      forceObjects: [{group: apps, kind: Deployment, namespace: shop, name: web}]
+      recreate: [{group: batch, kind: Job}]
+      foreignImages: report
   namespace: shop
   mode: audit
   drift: {objects: off, tags: 6h}
@@ -110,8 +147,7 @@ proxy: {https: 'http://proxy:3128', noProxy: [a.io]}
     assert_eq!((gate.source.path.as_str(), gate.source.interval), ("a/b", Duration::from_secs(90)));
     assert_eq!((gate.mode, gate.suspend, gate.namespace.as_deref()), (Mode::Audit, true, Some("shop")));
     assert_eq!(gate.drift, DriftSettings { objects: ObjectDrift::Off, tags: Some(Duration::from_hours(6)) });
-    let cluster = TargetSettings::Kubernetes { context: Some("prod".to_owned()), prune: true, force: true };
-    assert_eq!(gate.target, cluster);
+    assert_eq!(gate.target, TargetSettings::Kubernetes(Box::new(cluster())));
     assert_eq!(gate.policies[1], Path::new("/b.yaml"));
     let other = &settings.gates[1];
     assert_eq!(other.drift, DriftSettings { objects: ObjectDrift::Off, tags: None });
@@ -221,6 +257,10 @@ fn a_wrong_configuration_is_refused_at_its_place() {
         (aim("{}"), 5, 11, "names no target"),
         (aim("{git: {url: x}}"), 5, 17, "not supported yet"),
         (aim("{kubernetes: {}, directory: {path: x}}"), 5, 11, "more than one"),
+        (aim("{kubernetes: {pruneEmpty: true}}"), 5, 37, "without `prune: true`"),
+        (aim("{kubernetes: {recreate: [{group: '', kind: Namespace}]}}"), 5, 36, "never made anew"),
+        (aim("{kubernetes: {keep: [{kind: Job}]}}"), 5, 32, "missing field `group`"),
+        (aim("{kubernetes: {foreignImages: pass}}"), 5, 40, "cannot be `pass`"),
         (with("  mode: dry-run\n"), 6, 9, "cannot be `dry-run`"),
         (with("  drift: {objects: on}\n"), 6, 20, "cannot be"),
         (with("  drift: {tags: 10}\n"), 6, 17, "`off`, or a string"),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::checks::{self, Transport};
+use super::kubernetes;
 use super::schema;
 use super::written::{self, Written};
 use super::{
@@ -132,9 +133,7 @@ fn plain(path: &str) -> String {
 
 fn target(written: written::Target, folder: &Path) -> Result<TargetSettings, Complaint> {
     match (written.kubernetes, written.directory) {
-        (Some(written::Kubernetes { context, prune, force }), None) => {
-            Ok(TargetSettings::Kubernetes { context, prune, force })
-        }
+        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster)))),
         (None, Some(written::Directory { path })) => Ok(TargetSettings::Directory { path: folder.join(path) }),
         (None, None) | (Some(_), Some(_)) => Err(Complaint::new("a gate has exactly one target", "name one")),
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::kubernetes;
+
 /// The configuration file.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -112,18 +114,8 @@ pub(super) struct Auth {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Target {
-    pub(super) kubernetes: Option<Kubernetes>,
+    pub(super) kubernetes: Option<kubernetes::Written>,
     pub(super) directory: Option<Directory>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Kubernetes {
-    pub(super) context: Option<String>,
-    #[serde(default)]
-    pub(super) prune: bool,
-    #[serde(default)]
-    pub(super) force: bool,
 }
 
 #[derive(Debug, Deserialize)]

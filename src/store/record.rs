@@ -63,7 +63,8 @@ enum ContentRecord {
 
 /// The file's bytes.
 pub(super) fn encode(image: &PinnedImage, evidence: &[Evidence]) -> Result<Vec<u8>, serde_json::Error> {
-    let PinnedImage { repository, digest, size, media_type, leaves } = image;
+    // Who resolved the tag is a fact about one decision; what is kept is about the digest.
+    let PinnedImage { repository, digest, size, media_type, leaves, resolved_by: _ } = image;
     let record = KeptRecord {
         repository: repository.to_string(),
         digest: *digest,
@@ -95,6 +96,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
         size,
         media_type,
         leaves: leaves.into_iter().map(leaf).collect::<Option<_>>()?,
+        resolved_by: None,
     };
     Some(Kept { image, evidence: evidence.into_iter().map(answer).collect::<Option<_>>()? })
 }

@@ -19,6 +19,7 @@ fn image(name: &str) -> PinnedImage {
             Leaf { digest: Digest::of(b"leaf"), platform: Some("linux/arm64/v8".parse::<Platform>().unwrap()) },
             Leaf { digest: Digest::of(b"attestation"), platform: None },
         ],
+        resolved_by: None,
     }
 }
 

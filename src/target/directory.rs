@@ -171,7 +171,7 @@ fn files(release: &ApprovedRelease) -> Result<Files, TargetError> {
 
 /// What becomes of each file.
 fn outcomes(before: &Files, after: &Files) -> Vec<Outcome> {
-    let outcome = |path: &String, action| Outcome { object: path.clone(), action, message: None };
+    let outcome = |path: &String, action| Outcome::new(path, action);
     let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     paths
         .into_iter()

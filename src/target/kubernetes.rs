@@ -8,6 +8,7 @@
 //!
 //! It must not decide anything about images: it compares what a cluster answers with what the release says was verified.
 
+mod anew;
 mod connection;
 mod drift;
 mod established;
@@ -16,11 +17,13 @@ mod images;
 mod inventory;
 mod kinds;
 mod ledger;
+mod options;
 mod order;
 mod plan;
 mod prepare;
 mod prune;
 mod run;
+mod settled;
 mod takeover;
 mod trial;
 mod trouble;
@@ -32,20 +35,23 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use connection::Cluster;
+pub use options::{ForeignImages, Options, Pruning, Selector};
 
 use self::connection::Connection;
 use self::drift::Known;
 use self::inventory::State;
 use self::ledger::{Ledger, LedgerError};
-use self::plan::Id;
+use self::plan::Item;
 use self::prepare::Prepared;
 use self::run::Run;
+use self::settled::Settled;
 use self::trouble::Trouble;
-use self::watching::{Settled, Watches};
+use self::watching::Watches;
 use crate::gate::release::ApprovedRelease;
 use crate::outcome::Outcome;
 use crate::reason::{ErrorCode, Problem};
@@ -53,28 +59,6 @@ use crate::target::{Target, TargetError};
 
 /// A dry run that is older than this is made again before its release is applied.
 const FRESH: Duration = Duration::from_mins(2);
-
-/// How a gate uses a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration of its own")]
-pub struct Options {
-    /// The gate's name. What it applies carries it as a label; no two gates may have the same.
-    pub gate: String,
-    /// Which cluster.
-    pub cluster: Cluster,
-    /// The namespace of objects that name none; by default that of the kubeconfig's context, and in the cluster none.
-    pub namespace: Option<String>,
-    /// Where the inventory is kept.
-    pub inventory_namespace: String,
-    /// Whether what left the repository is deleted.
-    pub prune: bool,
-    /// Whether fields that another manager owns are taken over.
-    pub force: bool,
-    /// Whether what somebody edited in an object that was applied is undone; else it is a conflict.
-    pub correct: bool,
-    /// Whether what was applied is watched, to see at once what somebody changes.
-    pub watch: bool,
-}
 
 /// A cluster.
 pub struct Kubernetes {
@@ -84,28 +68,11 @@ pub struct Kubernetes {
     gate_label: String,
     /// The last dry run that was accepted, until it is applied.
     prepared: Mutex<Option<Prepared>>,
-    /// The versions at which objects were found to be as they should be.
+    /// The objects that were found to be as they should be.
     settled: Settled,
     watches: Watches,
     /// The release that was looked for last, placed.
     known: Mutex<Option<Arc<Known>>>,
-}
-
-impl Options {
-    /// A gate's options, all others at their defaults.
-    #[must_use]
-    pub fn new(gate: &str) -> Self {
-        Self {
-            gate: gate.to_owned(),
-            cluster: Cluster::default(),
-            namespace: None,
-            inventory_namespace: "sealgate".to_owned(),
-            prune: false,
-            force: false,
-            correct: true,
-            watch: true,
-        }
-    }
 }
 
 impl Kubernetes {
@@ -125,7 +92,7 @@ impl Kubernetes {
         let connection = Connection::open(&options.cluster).await?;
         let gate_label = inventory::gate_label(&options.gate);
         let settled = Settled::default();
-        let watches = Watches::new(connection.watcher(), gate_label.clone(), Arc::clone(&settled));
+        let watches = Watches::new(connection.watcher(), gate_label.clone(), settled.clone());
         let (prepared, known) = (Mutex::default(), Mutex::default());
         Ok(Self { connection, options, gate_label, prepared, settled, watches, known })
     }
@@ -133,6 +100,12 @@ impl Kubernetes {
     /// Waits until something at the cluster may differ from what was applied.
     pub async fn changed(&self) {
         self.watches.changed().await;
+    }
+
+    /// The images in applied objects that nobody verified, where the options let these be told only.
+    #[must_use]
+    pub fn foreign_images(&self) -> Vec<(String, String)> {
+        self.settled.foreign()
     }
 
     fn ledger(&self) -> Ledger<'_> {
@@ -154,16 +127,12 @@ impl Kubernetes {
         kept.filter(|prepared| prepared.made.elapsed() < FRESH && prepared.is_of(release, &self.gate_label))
     }
 
-    fn settle(&self, id: &Id, version: Option<String>) {
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes note that an object is right at this version; that nothing is known, where there is none.
+    fn settle(&self, item: &Item, version: Option<String>, foreign: BTreeSet<String>) {
         match version {
-            Some(version) => settled.insert(id.clone(), version),
-            None => settled.remove(id),
-        };
-    }
-
-    fn settled_at(&self, id: &Id) -> Option<String> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+            Some(version) => self.settled.note(item, version, foreign),
+            None => self.settled.forget(&item.id),
+        }
     }
 }
 

@@ -97,7 +97,14 @@ pub(super) fn load(name: &str) -> Fixture {
 
 pub(super) fn image(repository: &str, digest: Digest) -> PinnedImage {
     let repository = Repository::parse(repository).unwrap();
-    PinnedImage { repository, digest, size: 400, media_type: MANIFEST.to_owned(), leaves: Vec::new() }
+    PinnedImage {
+        repository,
+        digest,
+        size: 400,
+        media_type: MANIFEST.to_owned(),
+        leaves: Vec::new(),
+        resolved_by: None,
+    }
 }
 
 pub(super) fn authority(name: &str, key: &PublicKey) -> Authority {

@@ -38,6 +38,7 @@ impl Fake {
                 size: 1,
                 media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
                 leaves: Vec::new(),
+                resolved_by: None,
             }),
         }
     }

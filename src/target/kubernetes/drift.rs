@@ -99,7 +99,7 @@ impl Kubernetes {
     }
 
     async fn compare_at(&self, path: &str, mark: &str, item: &Item) -> Result<State, Fault> {
-        if let Some(settled) = self.settled_at(&item.id) {
+        if let Some(settled) = self.settled.version(item) {
             match self.connection.send(get_metadata(path, &item.id)?).await {
                 Ok(live) if version(&item.id.group, &live.body).as_ref() == Some(&settled) => return Ok(State::Same),
                 Ok(_) => {}
@@ -112,11 +112,12 @@ impl Kubernetes {
         };
         let request = apply_request(path, &item.id.name, &item.marked(mark), Write::DryRun)?;
         let applied = self.connection.send(request).await?.body;
-        if content(&live) != content(&applied) || !images::foreign(&live, &item.images).is_empty() {
-            self.settle(&item.id, None);
+        let foreign = images::foreign(&live, &item.images);
+        if content(&live) != content(&applied) || self.refuses(&foreign) {
+            self.settled.forget(&item.id);
             return Ok(State::Different);
         }
-        self.settle(&item.id, version(&item.id.group, &live));
+        self.settle(item, version(&item.id.group, &live), foreign);
         Ok(State::Same)
     }
 
@@ -124,7 +125,7 @@ impl Kubernetes {
         if fault.kind != Kind::NotFound {
             return Err(fault);
         }
-        self.settle(&item.id, None);
+        self.settled.forget(&item.id);
         Ok(State::Different)
     }
 }

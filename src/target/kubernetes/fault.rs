@@ -27,6 +27,17 @@ pub(super) struct Fault {
     pub(super) causes: Vec<Cause>,
     /// How long it asks us to wait, cut at [`MAX_RETRY_AFTER`].
     pub(super) retry_after: Option<Duration>,
+    /// Whether all that it refuses is to change fields that cannot be changed.
+    pub(super) over: Over,
+}
+
+/// What a refusal is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Fields that cannot be changed once they are set, and nothing else.
+    ImmutableFields,
+    /// Anything else.
+    Else,
 }
 
 /// A field that a server names in a refusal.
@@ -172,6 +183,9 @@ impl Fault {
         let mut fault =
             Self::of(kind_of_status(code, &status.reason, &status.message, &details), code, &status.message);
         fault.retry_after = wait(asked);
+        if fault.kind == Kind::Invalid && are_immutable(&details.causes) {
+            fault.over = Over::ImmutableFields;
+        }
         fault.causes = details
             .causes
             .iter()
@@ -182,7 +196,7 @@ impl Fault {
     }
 
     fn of(kind: Kind, code: u16, message: &str) -> Self {
-        Self { kind, code, message: clean(message), causes: Vec::new(), retry_after: None }
+        Self { kind, code, message: clean(message), causes: Vec::new(), retry_after: None, over: Over::Else }
     }
 }
 
@@ -233,6 +247,19 @@ fn kind_of_status(code: u16, reason: &str, message: &str, details: &Details) -> 
 /// LIB-19: a body that does not fit the schema is answered with 500 and no reason.
 fn is_schema_error(message: &str) -> bool {
     message.contains("failed to create typed patch object") || message.contains("field not declared in schema")
+}
+
+/// How servers say that a field cannot be changed. The texts are looked for before they are cut: some quote whole objects.
+const IMMUTABLE: [&str; 4] = [
+    "is immutable",
+    "updates to statefulset spec for fields other than",
+    "may not change once set",
+    "updates to parameters are forbidden",
+];
+
+fn are_immutable(causes: &[RawCause]) -> bool {
+    let says = |cause: &RawCause| IMMUTABLE.iter().any(|text| cause.message.contains(text));
+    !causes.is_empty() && causes.iter().all(says)
 }
 
 #[cfg(test)]
@@ -294,6 +321,20 @@ mod tests {
         for (code, body, expected) in table {
             assert_eq!(kind(code, &body), expected, "{code} {body}");
         }
+    }
+
+    #[test]
+    fn only_a_refusal_of_immutable_fields_alone_is_one() {
+        let long = format!("Invalid value: {}: field is immutable", "x".repeat(5_000));
+        let over = |code: u16, messages: &[&str]| {
+            let causes: Vec<Value> = messages.iter().map(|it| json!({"message": it, "field": "spec.x"})).collect();
+            Fault::read(code, status("Invalid", "", &json!({ "causes": causes })).to_string().as_bytes(), None).over
+        };
+        assert_eq!(over(422, &[&long]), Over::ImmutableFields);
+        assert_eq!(over(422, &["field is immutable", "may not change once set"]), Over::ImmutableFields);
+        assert_eq!(over(422, &["field is immutable", "must be positive"]), Over::Else);
+        assert_eq!(over(422, &[]), Over::Else);
+        assert_eq!(over(503, &["field is immutable"]), Over::Else);
     }
 
     #[test]

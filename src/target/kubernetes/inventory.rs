@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::plan::{GATE_LABEL, Id, is_addressable};
+use super::plan::{GATE_LABEL, Id, Item, is_addressable};
 use crate::image::Digest;
 
 /// The label by which the parts of an inventory are found.
@@ -55,6 +55,13 @@ pub(super) enum State {
 pub(super) struct Damage {
     part: String,
     message: String,
+}
+
+impl Entry {
+    /// Whether just this was applied.
+    pub(super) fn is_of(&self, item: &Item) -> bool {
+        self.hash == item.hash && self.version == item.version
+    }
 }
 
 impl State {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use kube::core::ApiResource;
 use serde_json::{Map, Value};
 
 use super::kinds::{Kinds, Resource};
@@ -99,6 +100,17 @@ impl Item {
         kinds.resource(&self.api_version(), &self.id.kind)
     }
 
+    /// Its kind, as a client of a single kind wants it.
+    pub(super) fn api_resource(&self, resource: &Resource) -> ApiResource {
+        ApiResource {
+            group: self.id.group.clone(),
+            version: self.version.clone(),
+            api_version: self.api_version(),
+            kind: self.id.kind.clone(),
+            plural: resource.plural.clone(),
+        }
+    }
+
     /// The custom kind that this object defines, where it is a definition.
     pub(super) fn defines(&self) -> Option<Defined> {
         if self.id.group != "apiextensions.k8s.io" || self.id.kind != "CustomResourceDefinition" {
@@ -146,14 +158,14 @@ impl Item {
 
 impl Item {
     /// Makes it an object that is nowhere yet: in this namespace, its name cut and completed by its hash.
-    pub(super) fn rename(&mut self, namespace: &str) {
+    pub(super) fn rename(&mut self, namespace: Option<&str>) {
         let hash: String = self.hash.chars().take(12).collect();
         // Some kinds take 63 characters, few take less.
         self.id.name = format!("{}-{hash}", self.id.name.chars().take(40).collect::<String>());
         if let Some(metadata) = self.body.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("name".to_owned(), self.id.name.clone().into());
         }
-        self.settle(Some(namespace));
+        self.settle(namespace);
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Prepared {
     pub(super) waiting: BTreeSet<Id>,
     /// What the dry run said about the others.
     pub(super) tried: BTreeMap<Id, Trial>,
+    /// The objects that are as they should be already: neither tried nor written.
+    pub(super) untouched: BTreeSet<Id>,
 }
 
 /// When a dry run is made.
@@ -164,7 +166,9 @@ impl Kubernetes {
             old,
             waiting: BTreeSet::new(),
             tried: BTreeMap::new(),
+            untouched: BTreeSet::new(),
         };
+        prepared.untouched = self.untouched(&prepared);
         self.try_all(&mut prepared).await?;
         Ok(prepared)
     }
@@ -222,13 +226,22 @@ impl Kubernetes {
         if trouble.is_none() { Ok(items) } else { Err(trouble.into_error(Vec::new())) }
     }
 
+    /// The objects that need no request. The inventory says that just this was applied before, this process saw the
+    /// cluster's answer to it, and a watch that is in step says that nobody touched the object since.
+    fn untouched(&self, prepared: &Prepared) -> BTreeSet<Id> {
+        let was_applied = |item: &&Item| prepared.old.entries.get(&item.id).is_some_and(|entry| entry.is_of(item));
+        let items = prepared.items.iter().filter(was_applied);
+        items.filter(|item| self.watches.is_untouched(item, &prepared.kinds)).map(|item| item.id.clone()).collect()
+    }
+
     /// The dry run of everything that can be tried, the inventory included; all that is wrong comes at once.
     async fn try_all(&self, prepared: &mut Prepared) -> Result<(), TargetError> {
         let mut trouble = match self.ledger().try_out(&prepared.growing()).await {
             Ok(()) => Trouble::default(),
             Err(error) => ledger_trouble("try out the inventory", error),
         };
-        let ids: BTreeSet<Id> = prepared.items.iter().map(|item| item.id.clone()).collect();
+        let ids = prepared.items.iter().map(|item| item.id.clone()).filter(|id| !prepared.untouched.contains(id));
+        let ids: BTreeSet<Id> = ids.collect();
         self.try_these(prepared, &ids, Before::Foundation, &mut trouble).await;
         if trouble.is_none() { Ok(()) } else { Err(trouble.into_error(Vec::new())) }
     }

@@ -1,7 +1,8 @@
 //! Deletes what left the release, and only that: what the inventory lists, and what carries the gate's label too.
 //!
-//! Never namespaces or definitions, since with them goes what no inventory lists; never anything after a release without
-//! objects. An object in the cluster can opt out with an annotation.
+//! Namespaces and definitions only where that is said, since with them goes what no inventory lists; nothing after a
+//! release without objects, unless that is said. The options can keep an object, and so can the object in the cluster,
+//! with an annotation; what the repository says of an object that has left it counts for nothing.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,8 @@ impl Run<'_> {
         for item in &self.prepared.items {
             left.remove(&item.id);
         }
-        if !self.target.options.prune || self.prepared.items.is_empty() {
+        let pruning = &self.target.options.prune;
+        if !pruning.enabled || (self.prepared.items.is_empty() && !pruning.empty) {
             return Inventory { entries: left, ..Inventory::default() };
         }
         let mut order: Vec<(Rank, Id, Entry)> =
@@ -63,12 +65,11 @@ impl Run<'_> {
         for ((_, id, entry), fate) in rank.iter().zip(fates) {
             let object = id.to_string();
             match fate {
-                Fate::Deleted => self.outcomes.push(Outcome { object, action: Action::Pruned, message: None }),
+                Fate::Deleted => self.outcomes.push(Outcome::new(object, Action::Pruned)),
                 Fate::Forgotten => {}
                 Fate::Failed(fault) => {
                     kept.insert(id.clone(), entry.clone());
-                    let message = Some(trouble::text(id, &fault));
-                    self.outcomes.push(Outcome { object, action: Action::Failed, message });
+                    self.outcomes.push(Outcome::failed(object, trouble::text(id, &fault)));
                     self.trouble.pruning(id, &fault);
                 }
                 Fate::LeftOff => {
@@ -82,7 +83,7 @@ impl Run<'_> {
 
 impl Kubernetes {
     async fn prune_object(&self, kinds: &Kinds, id: &Id, entry: &Entry, go_on: GoOn<'_>) -> Fate {
-        if id.is_foundation() {
+        if !self.options.prune.may_delete(id) {
             return Fate::Forgotten;
         }
         match self.delete(kinds, id, entry, go_on).await {
@@ -101,12 +102,12 @@ impl Kubernetes {
             return Ok(Fate::LeftOff);
         }
         self.connection.send(request).await?;
-        self.settle(id, None);
+        self.settled.forget(id);
         Ok(Fate::Deleted)
     }
 
     /// The identity of an object that is ours to delete, and does not say no.
-    fn deletable<'a>(&self, live: &'a Value) -> Option<&'a str> {
+    pub(super) fn deletable<'a>(&self, live: &'a Value) -> Option<&'a str> {
         let metadata = live.get("metadata")?;
         let opt_out = metadata.get("annotations").and_then(|it| it.get(OPT_OUT.0)).and_then(Value::as_str);
         if owner_of(live) != Some(self.gate_label.as_str()) || opt_out == Some(OPT_OUT.1) {

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::anew::Removed;
 use super::drift::Known;
 use super::fault::{Fault, Kind};
 use super::inventory::{Entry, Inventory, State};
-use super::kinds::{get_metadata, path};
+use super::kinds::{Resource, get_metadata, path};
 use super::ledger::Change;
 use super::order::Rank;
 use super::plan::{Id, Item};
 use super::prepare::{Before, Prepared};
-use super::trial::resource_version;
+use super::trial::{Trial, resource_version};
 use super::trouble::{self, Trouble};
 use super::version::version;
 use super::window::Window;
@@ -38,6 +39,8 @@ enum Written {
     Done(Action, BTreeSet<String>, Option<String>),
     /// It was not.
     Failed(Fault),
+    /// It is as it should be, and nobody asked.
+    Untouched,
     /// Nobody tried, because something before it failed.
     LeftOut,
     /// Nobody tried, because we were asked to leave off.
@@ -97,7 +100,8 @@ impl<'a> Run<'a> {
 
     /// Waits for the definitions, and tries what waited for them and for the namespaces.
     async fn wait_for_foundation(&mut self) -> Result<(), Stop> {
-        let definitions: Vec<&Item> = self.prepared.items.iter().filter(|item| item.defines().is_some()).collect();
+        let brought = self.prepared.items.iter().filter(|item| !self.prepared.untouched.contains(&item.id));
+        let definitions: Vec<&Item> = brought.filter(|item| item.defines().is_some()).collect();
         self.trouble = self.target.wait_established(&definitions).await;
         self.check()?;
         if self.prepared.waiting.is_empty() {
@@ -148,14 +152,17 @@ impl<'a> Run<'a> {
     }
 
     async fn write_unless(&self, halted: &AtomicBool, item: &Item) -> Written {
+        if self.prepared.untouched.contains(&item.id) {
+            return Written::Untouched;
+        }
         if halted.load(Ordering::Relaxed) {
             return Written::LeftOut;
         }
         let written = self.write(item).await;
         match &written {
-            Written::Done(_, foreign, _) if foreign.is_empty() => {}
+            Written::Done(_, foreign, _) if !self.target.refuses(foreign) => {}
             Written::Done(..) | Written::Failed(_) | Written::LeftOff => halted.store(true, Ordering::Relaxed),
-            Written::LeftOut => {}
+            Written::LeftOut | Written::Untouched => {}
         }
         written
     }
@@ -167,13 +174,17 @@ impl<'a> Run<'a> {
         let path = path(&item.api_version(), resource, item.id.namespace.as_deref());
         let body = item.marked(self.prepared.mark(item));
         let trial = self.prepared.tried.get(&item.id);
-        let write = if trial.is_some_and(|trial| trial.undo) { Write::Forced } else { self.target.write(Write::Real) };
+        let write = if trial.is_some_and(|trial| trial.undo) {
+            Write::Forced
+        } else {
+            self.target.write(&item.id, Write::Real)
+        };
         let request = match apply_request(&path, &item.id.name, &body, write) {
             Ok(request) => request,
             Err(fault) => return Written::Failed(fault),
         };
-        if trial.is_some_and(|trial| trial.take_over)
-            && let Err(written) = self.take_over(&path, item).await
+        if let Some(trial) = trial
+            && let Err(written) = self.make_way(trial, resource, item).await
         {
             return written;
         }
@@ -185,6 +196,7 @@ impl<'a> Run<'a> {
                 let resource_version = resource_version(&answer.body);
                 let before = trial.and_then(|trial| trial.resource_version.as_ref());
                 let action = match answer.created {
+                    _ if trial.is_some_and(|trial| trial.recreate.is_some()) => Action::Recreated,
                     true => Action::Created,
                     false if resource_version.is_some() && resource_version.as_ref() == before => Action::Unchanged,
                     false => Action::Configured,
@@ -196,8 +208,22 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Does what has to come before the apply itself.
+    async fn make_way(&self, trial: &Trial, resource: &Resource, item: &Item) -> Result<(), Written> {
+        if trial.take_over {
+            self.take_over(resource, item).await?;
+        }
+        let Some(uid) = &trial.recreate else { return Ok(()) };
+        match self.target.remove_old(resource, item, uid, self.go_on).await {
+            Ok(Removed::Gone) => Ok(()),
+            Ok(Removed::LeftOff) => Err(Written::LeftOff),
+            Err(fault) => Err(Written::Failed(fault)),
+        }
+    }
+
     /// Makes the fields of `kubectl apply` ours.
-    async fn take_over(&self, path: &str, item: &Item) -> Result<(), Written> {
+    async fn take_over(&self, resource: &Resource, item: &Item) -> Result<(), Written> {
+        let path = &path(&item.api_version(), resource, item.id.namespace.as_deref());
         let live = get_metadata(path, &item.id).map_err(Written::Failed)?;
         let live = self.target.connection.send(live).await.map_err(Written::Failed)?.body;
         let Some(request) = takeover::request(path, &item.id.name, &live).map_err(Written::Failed)? else {
@@ -213,15 +239,19 @@ impl<'a> Run<'a> {
     fn note(&self, item: &Item, written: Written, outcomes: &mut Vec<Outcome>, trouble: &mut Trouble) {
         let object = item.id.to_string();
         match written {
-            Written::Done(action, foreign, version) => {
-                self.target.settle(&item.id, version.filter(|_| foreign.is_empty()));
+            Written::Done(action, foreign, _) if self.target.refuses(&foreign) => {
+                self.target.settled.forget(&item.id);
                 trouble.images(item, foreign);
-                outcomes.push(Outcome { object, action, message: None });
+                outcomes.push(Outcome::new(object, action));
             }
+            Written::Done(action, foreign, version) => {
+                self.target.settle(item, version, foreign);
+                outcomes.push(Outcome::new(object, action));
+            }
+            Written::Untouched => outcomes.push(Outcome::new(object, Action::Unchanged)),
             Written::Failed(fault) => {
-                self.target.settle(&item.id, None);
-                let message = Some(trouble::text(&item.id, &fault));
-                outcomes.push(Outcome { object, action: Action::Failed, message });
+                self.target.settled.forget(&item.id);
+                outcomes.push(Outcome::failed(object, trouble::text(&item.id, &fault)));
                 // A namespace that comes or goes is not the manifest's fault.
                 match fault.kind {
                     Kind::NotServed | Kind::NotFound | Kind::NoNamespace => trouble.object_later(item, &fault),

@@ -1,6 +1,7 @@
 //! The target against a real API server.
 
 pub(crate) mod builders;
+mod choices;
 #[path = "../../../tests/it/support/kube.rs"]
 mod server;
 mod sharing;

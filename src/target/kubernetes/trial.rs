@@ -9,9 +9,9 @@ use super::fault::{Fault, Kind};
 use super::images;
 use super::inventory::{Inventory, owner_of};
 use super::kinds::{Kinds, Resource, get_metadata, path};
-use super::plan::Item;
+use super::plan::{Id, Item};
 use super::writing::{Write, apply_request};
-use super::{Kubernetes, takeover};
+use super::{ForeignImages, Kubernetes, takeover};
 use crate::reason::{ErrorCode, Problem};
 
 /// A namespace that every cluster has.
@@ -34,7 +34,7 @@ pub(super) enum Tried {
 }
 
 /// An accepted dry run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Trial {
     /// The object's version in the cluster before it is written; none where it is not there.
     pub(super) resource_version: Option<String>,
@@ -42,6 +42,10 @@ pub(super) struct Trial {
     pub(super) take_over: bool,
     /// Whether what somebody edited is to be undone.
     pub(super) undo: bool,
+    /// The identity of the object that has to go first, where it must be made anew.
+    pub(super) recreate: Option<String>,
+    /// The images in the answer that nobody verified.
+    pub(super) foreign: BTreeSet<String>,
 }
 
 impl Kubernetes {
@@ -50,7 +54,7 @@ impl Kubernetes {
         let Some(resource) = item.resource(kinds) else { return Tried::NotServed };
         let path = path(&item.api_version(), resource, item.id.namespace.as_deref());
         let body = item.marked(mark);
-        let mut answer = self.try_apply(&path, item, &body, self.write(Write::DryRun)).await;
+        let mut answer = self.try_apply(&path, item, &body, self.write(&item.id, Write::DryRun)).await;
         let conflict = answer.as_ref().err().filter(|fault| fault.kind == Kind::Conflict);
         let undo = conflict.is_some_and(|fault| self.may_undo(old, item, fault));
         if undo || conflict.is_some_and(|fault| takeover::is_only_theirs(&fault.causes)) {
@@ -65,14 +69,12 @@ impl Kubernetes {
                     None => Tried::NoNamespace(fault),
                 };
             }
+            Err(fault) if self.may_recreate(item, &fault) => return self.try_anew(resource, item, fault).await,
             Err(fault) => return refused(fault),
         };
         let foreign = images::foreign(&answer.body, &item.images);
-        if !foreign.is_empty() {
-            return Tried::Foreign(foreign);
-        }
         if answer.created {
-            return Tried::Accepted(Trial { resource_version: None, take_over: false, undo: false });
+            return self.accept_or_refuse(Trial { foreign, ..Trial::default() });
         }
         if !old.entries.contains_key(&item.id)
             && let Err(tried) = self.check_owner(&path, item).await
@@ -80,14 +82,25 @@ impl Kubernetes {
             return tried;
         }
         let take_over = takeover::has_fields(&answer.body);
-        Tried::Accepted(Trial { resource_version: resource_version(&answer.body), take_over, undo })
+        let resource_version = resource_version(&answer.body);
+        self.accept_or_refuse(Trial { resource_version, take_over, undo, recreate: None, foreign })
+    }
+
+    /// What an answer with images that nobody verified means, by the options.
+    pub(super) fn accept_or_refuse(&self, trial: Trial) -> Tried {
+        if self.refuses(&trial.foreign) { Tried::Foreign(trial.foreign) } else { Tried::Accepted(trial) }
+    }
+
+    /// Whether these images, which nobody verified, keep a release from being applied.
+    pub(super) fn refuses(&self, foreign: &BTreeSet<String>) -> bool {
+        !foreign.is_empty() && self.options.foreign_images == ForeignImages::Refuse
     }
 
     /// Tries an object whose namespace is not there in one that always is, under another name: an error of its own shows
     /// there too, before anything is written. Whatever else is answered there says nothing about it.
     async fn try_elsewhere(&self, api_version: &str, resource: &Resource, item: &Item) -> Option<Fault> {
         let mut stand_in = item.clone();
-        stand_in.rename(STAND_IN);
+        stand_in.rename(Some(STAND_IN));
         let path = path(api_version, resource, Some(STAND_IN));
         match self.try_apply(&path, &stand_in, &stand_in.body, Write::ForcedDryRun).await {
             Err(fault) if fault.kind == Kind::Invalid && !is_of_policy(&fault) => Some(fault),
@@ -95,7 +108,7 @@ impl Kubernetes {
         }
     }
 
-    async fn try_apply(&self, path: &str, item: &Item, body: &Value, write: Write) -> Result<Answer, Fault> {
+    pub(super) async fn try_apply(&self, path: &str, item: &Item, body: &Value, write: Write) -> Result<Answer, Fault> {
         self.connection.send(apply_request(path, &item.id.name, body, write)?).await
     }
 
@@ -123,9 +136,9 @@ impl Kubernetes {
         self.options.correct && was_ours && takeover::is_with_edits(&fault.causes)
     }
 
-    /// A write as the options want it.
-    pub(super) fn write(&self, write: Write) -> Write {
-        if self.options.force { write.forced() } else { write }
+    /// A write of an object as the options want it.
+    pub(super) fn write(&self, id: &Id, write: Write) -> Write {
+        if self.options.forces(id) { write.forced() } else { write }
     }
 }
 

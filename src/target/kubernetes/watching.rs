@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use super::connection::chain;
 use super::kinds::Kinds;
 use super::plan::{GATE_LABEL, Id, Item};
+use super::settled::Settled;
 use super::version::version;
 
 /// The most watches of a gate; objects beyond are asked for.
@@ -27,9 +28,6 @@ const MAX_WATCHES: usize = 200;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
-
-/// The versions at which objects were found to be as they should be.
-pub(super) type Settled = Arc<Mutex<BTreeMap<Id, String>>>;
 
 /// An object's metadata.
 type Metadata = PartialObjectMeta<DynamicObject>;
@@ -134,7 +132,7 @@ impl Watches {
         let Some(watch) = running.get(&field) else { return false };
         let seen = lock(&watch.seen);
         let version = seen.as_ref().and_then(|versions| versions.get(&item.id.name));
-        version.is_some() && version == lock(&self.settled).get(&item.id)
+        version.is_some() && version == self.settled.version(item).as_ref()
     }
 
     /// Waits until a watch sees something that is not as it was found right.
@@ -149,7 +147,7 @@ impl Watches {
             client: self.client.clone(),
             selector: format!("{GATE_LABEL}={}", self.gate_label),
             seen: Arc::clone(&seen),
-            settled: Arc::clone(&self.settled),
+            settled: self.settled.clone(),
             news: Arc::clone(&self.news),
         };
         Running { seen, task: tokio::spawn(watch.run()).abort_handle() }
@@ -215,11 +213,9 @@ impl Watch {
     }
 
     fn listed(&self, versions: BTreeMap<String, String>) {
-        let differs = {
-            let settled = lock(&self.settled);
-            versions.iter().any(|(name, version)| settled.get(&self.field.id(name)) != Some(version))
-                || settled.keys().any(|id| self.field.id(&id.name) == *id && !versions.contains_key(&id.name))
-        };
+        let is_of_field = |id: &Id| self.field.id(&id.name) == *id;
+        let differs = versions.iter().any(|(name, version)| !self.settled.is_at(&self.field.id(name), version))
+            || self.settled.ids(is_of_field).iter().any(|id| !versions.contains_key(&id.name));
         *lock(&self.seen) = Some(versions);
         if differs {
             self.news.notify_one();
@@ -228,7 +224,7 @@ impl Watch {
 
     fn applied(&self, object: &Metadata) {
         let Some((name, version)) = self.read(object) else { return self.deleted(object) };
-        let is_settled = lock(&self.settled).get(&self.field.id(&name)) == Some(&version);
+        let is_settled = self.settled.is_at(&self.field.id(&name), &version);
         if let Some(versions) = lock(&self.seen).as_mut() {
             versions.insert(name, version);
         }

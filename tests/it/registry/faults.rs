@@ -174,7 +174,9 @@ async fn mirrors_answer_by_digest_and_the_origin_has_the_last_word() {
     mirror.take_requests();
     assert_eq!(resolve(&with(MirrorTags::Ignore), &origin, "team/app:v1").await.unwrap().digest, digest);
     assert!(mirror.requests().is_empty());
-    assert_ne!(resolve(&with(MirrorTags::Resolve), &origin, "team/app:v1").await.unwrap().digest, digest);
+    let by_mirror = resolve(&with(MirrorTags::Resolve), &origin, "team/app:v1").await.unwrap();
+    assert_ne!(by_mirror.digest, digest);
+    assert_eq!(by_mirror.resolved_by, Some(mirror.host()), "who answered is told");
     origin.misbehave("/manifests/", answer(503, ""), usize::MAX);
     let fault = resolve(&with(MirrorTags::Ignore), &origin, "team/app").await;
     assert_eq!(fault.unwrap_err().reason, Reason::RegistryUnavailable);

@@ -86,7 +86,7 @@ async fn what_left_the_release_is_pruned_and_nothing_else() {
     keeping.apply(&world.release("r2", second()), &always).await.unwrap();
     assert!(world.config("leaves").await.is_some(), "nothing is pruned unless it is asked for");
 
-    let pruning = world.target_with(|options| options.prune = true).await;
+    let pruning = world.target_with(|options| options.prune.enabled = true).await;
     pruning.apply(&world.release("r3", Vec::new()), &always).await.unwrap();
     assert!(world.config("stays").await.is_some(), "an empty release prunes nothing");
     let done = actions(pruning.apply(&world.release("r4", second()), &always).await);

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn an_application_that_was_left_off_anywhere_is_taken_up_again() {
     let Some(world) = World::new("resume").await else { return };
-    let target = world.target_with(|options| options.prune = true).await;
+    let target = world.target_with(|options| options.prune.enabled = true).await;
     let objects = |value: &str, count: usize| {
         let mut objects = vec![world.namespace()];
         objects.extend((0..count).map(|index| world.config_map(&format!("m{index}"), value)));
@@ -21,7 +21,7 @@ async fn an_application_that_was_left_off_anywhere_is_taken_up_again() {
         if done.is_err() {
             assert_ne!(target.applied().await.unwrap(), Some(revision.clone()), "{allowed}");
         }
-        let again = world.target_with(|options| options.prune = true).await;
+        let again = world.target_with(|options| options.prune.enabled = true).await;
         again.apply(&release, &always).await.unwrap();
         assert_eq!(again.applied().await, Ok(Some(revision.clone())));
         assert_eq!(again.drift(&release).await, Ok(Vec::new()));
@@ -75,7 +75,7 @@ async fn the_rights_that_are_shipped_suffice_and_go_no_further() {
     let target = world
         .target_with(|options| {
             options.cluster.kubeconfig = Some(world.server.gate());
-            options.prune = true;
+            options.prune.enabled = true;
         })
         .await;
     let first = world
