@@ -34,8 +34,6 @@ pub(super) struct Shared {
     pub(super) board: Board,
 }
 
-/// By the path of a rendered file, what it was rendered from.
-
 /// The policies in force, and what is wrong with the files now.
 pub(super) struct Policies {
     pub(super) set: Arc<PolicySet>,

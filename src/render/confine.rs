@@ -59,7 +59,7 @@ impl<'p> Confined<'p> {
             fs::create_dir(confined.copy.path().join(folder)).map_err(|error| failed(&error))?;
         }
         for file in files {
-            confined.write(&confined.place(&file.path)?, &file.bytes)?;
+            Self::write(&confined.place(&file.path)?, &file.bytes)?;
         }
         Ok(confined)
     }
@@ -67,11 +67,11 @@ impl<'p> Confined<'p> {
     /// Adds a file that stands beside the source.
     pub(super) fn give(&self, number: usize, name: &str, bytes: &[u8]) -> Result<PathBuf, Problem> {
         let path = self.copy.path().join(GIVEN).join(format!("{number}-{name}.yaml"));
-        self.write(&path, bytes)?;
+        Self::write(&path, bytes)?;
         Ok(path)
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    fn write(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| failed(&error))?;
         }

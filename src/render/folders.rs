@@ -31,7 +31,7 @@ impl Folders {
         let mut this = Self::default();
         let mut problems = Vec::new();
         for (folder, found) in found(files) {
-            match choose(&folder, found, plan) {
+            match choose(&folder, &found, plan) {
                 Ok(chosen) => {
                     this.folders.insert(folder, chosen);
                 }
@@ -160,7 +160,7 @@ fn found(files: &[File]) -> BTreeMap<String, Vec<Folder>> {
     found
 }
 
-fn choose(folder: &str, found: Vec<Folder>, plan: &Plan) -> Result<Folder, Problem> {
+fn choose(folder: &str, found: &[Folder], plan: &Plan) -> Result<Folder, Problem> {
     let said = plan.of_folder(folder).and_then(|plan| plan.renderer);
     let several = found.iter().any(|one| found.iter().any(|other| one.renderer != other.renderer));
     let wanted = said.or(plan.renderer.filter(|_| several));

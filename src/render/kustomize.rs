@@ -138,8 +138,8 @@ mod tests {
         let folders = folders(&files);
         let (kustomize, helm) = (Renderer::Kustomize, Renderer::Helm);
         assert_eq!(folders.roots(), [("a/prod", kustomize), ("c", helm), ("c/deep", helm)]);
-        let held: Vec<bool> = files.iter().map(|file| folders.hold(&file.path)).collect();
-        assert_eq!(held, [true, true, true, false, true, true, true]);
+        let inside: Vec<bool> = files.iter().map(|file| folders.hold(&file.path)).collect();
+        assert_eq!(inside, [true, true, true, false, true, true, true]);
         assert!(folders.refused(&files).is_empty());
     }
 

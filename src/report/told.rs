@@ -145,6 +145,7 @@ pub(super) mod samples {
             images,
             errors,
             summary,
+            rendered: Vec::new(),
         }
     }
 

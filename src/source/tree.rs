@@ -133,10 +133,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn taken(&self, tree: &Tree<'_>, named: &str, above: Taken) -> Taken {
-        let names = tree.iter().filter_map(|entry| std::str::from_utf8(entry.name_bytes()).ok().map(str::to_owned));
-        let names: Vec<String> = names.collect();
-        above.within(names.iter().map(String::as_str), |name| self.excludes(&join(named, name)))
+    fn taken(&self, tree: &Tree<'_>, folder: &str, above: Taken) -> Taken {
+        let entries = tree.iter().filter_map(|entry| std::str::from_utf8(entry.name_bytes()).ok().map(str::to_owned));
+        let names: Vec<String> = entries.collect();
+        above.within(names.iter().map(String::as_str), |name| self.excludes(&join(folder, name)))
     }
 
     fn excludes(&self, named: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Folders with a kustomization, built by the real kustomize and the real kubectl, and charts rendered by the real helm.
 
 mod confined;
+mod gate;
 mod helm;
 mod pin;
 
