@@ -158,8 +158,12 @@ impl Edit<'_> {
     }
 
     fn is_flow(&self, node: &Node) -> bool {
-        let collection = !matches!(node.value, Value::Scalar(_));
-        collection && self.text.get(node.span.start..).is_some_and(|text| text.starts_with(['{', '[']))
+        let bracket = match node.value {
+            Value::Scalar(_) => return false,
+            Value::Sequence(_) => '[',
+            Value::Mapping(_) => '{',
+        };
+        self.text.get(node.span.start..).is_some_and(|text| text.starts_with(bracket))
     }
 
     /// How far the dash of an item is indented.

@@ -154,7 +154,7 @@ static RENDER: Record = Record {
         optional("kustomize", Shape::Text(checks::text)),
         optional("helm", Shape::Text(checks::text)),
         optional("time", Shape::Text(checks::timeout)),
-        size("memory"),
+        optional("memory", Shape::Quantity(checks::memory)),
         size("output"),
         optional("isolation", Shape::Word(&["best-effort", "required"])),
     ],

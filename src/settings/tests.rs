@@ -125,7 +125,7 @@ gates:
   namespace: shop
   mode: audit
   drift: {objects: off, tags: 6h}
-  render: [{path: ./apps/web/, renderer: helm, release: r, namespace: n, values: [../v.yaml], kubeVersion: '1.33', apiVersions: [a/v1]}]
+  render: [{path: ./apps/web/, renderer: helm, release: r, namespace: ns, values: [../v.yaml], kubeVersion: '1.33', apiVersions: [a/v1]}]
   suspend: true
 - name: h
   source:
@@ -179,7 +179,7 @@ render: {helm: bin/helm, kustomize: /usr/bin/kubectl, time: 5s, memory: 1GiB, ou
         path: "apps/web".to_owned(),
         renderer: Some(Renderer::Helm),
         release: Some("r".to_owned()),
-        namespace: Some("n".to_owned()),
+        namespace: Some("ns".to_owned()),
         values: vec!["../v.yaml".to_owned()],
         kube_version: Some("1.33".to_owned()),
         api_versions: vec!["a/v1".to_owned()],
