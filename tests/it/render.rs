@@ -94,7 +94,7 @@ fn what_a_transformer_made_is_told_by_its_object_or_by_its_name() {
     let told = images(world.path(), bin(Some(("TEST_KUSTOMIZE", "kustomize"))).path());
     assert_eq!(told["sites"][0]["reference"], "registry.example.com/web:2", "{told:#}");
     assert!(told["sites"][0]["file"].as_str().unwrap().ends_with("a/kustomization.yaml"));
-    let patch = "resources: [web.yaml]\npatches: [{patch: '[{op: replace, path: /spec/containers/0/image, value: b:2}]', target: {kind: Pod}}]\n";
+    let patch = "resources: [web.yaml]\npatches:\n- target: {kind: Pod}\n  patch: |-\n    - op: replace\n      path: /spec/containers/0/image\n      value: b:2\n";
     let world = self::world(&[("a/kustomization.yaml", patch), ("a/web.yaml", POD)]);
     let told = images(world.path(), bin(Some(("TEST_KUSTOMIZE", "kustomize"))).path());
     assert_eq!(told["sites"][0]["reference"], "b:2", "{told:#}");
