@@ -18,6 +18,7 @@ mod platforms;
 #[cfg(test)]
 mod tests;
 mod threshold;
+pub mod tree;
 pub mod verdict;
 
 use jiff::Timestamp;

@@ -94,7 +94,8 @@ fn expected(question: &Question<'_>) -> String {
     format!("{number} of {} by {by}", what(question))
 }
 
-fn what(question: &Question<'_>) -> String {
+/// The digest that a question is about, with its place in an index.
+pub(super) fn what(question: &Question<'_>) -> String {
     let digest = question.wanted.digest;
     match &question.wanted.leaf {
         None => digest.to_string(),

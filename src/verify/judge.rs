@@ -85,6 +85,22 @@ impl<'a> Cases<'a> {
         };
         Self(answers.into_iter().map(|(key, answers)| (key, case(answers))).collect())
     }
+
+    /// What a repository showed about a digest.
+    pub(super) fn readings(&self, repository: &'a Repository, digest: Digest) -> &[Reading] {
+        self.0.get(&(repository, digest)).map_or(&[], |case| &case.readings)
+    }
+
+    /// What is missing of a repository's answer about a digest.
+    pub(super) fn gaps(&self, repository: &'a Repository, digest: Digest) -> Vec<String> {
+        let Some(case) = self.0.get(&(repository, digest)) else { return vec![format!("{repository} was not asked")] };
+        let mut gaps: Vec<String> =
+            case.faults.iter().map(|fault| format!("{}: {}", fault.reason, fault.message)).collect();
+        if case.left_out > 0 {
+            gaps.push(format!("{} more candidates were left out", case.left_out));
+        }
+        gaps
+    }
 }
 
 impl<'a> Question<'a> {
@@ -179,7 +195,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    fn about(&self) -> About<'a> {
+    pub(super) fn about(&self) -> About<'a> {
         About { digest: self.wanted.digest, repository: &self.image.repository, now: self.now }
     }
 }

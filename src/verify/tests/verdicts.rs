@@ -334,3 +334,32 @@ fn a_candidate_is_shown_at_the_furthest_check_under_any_rule() {
     assert_eq!(reasons(&judgement), [Reason::SignatureInvalid]);
     assert_eq!(only(&judgement).failed, None);
 }
+
+#[test]
+fn the_tree_tells_every_candidate_under_every_authority() {
+    let named = |number: u8| Requirement { rule: format!("rule-{number}"), ..signed(1, vec![by(number), by(2)]) };
+    let unsigned = Requirement { rule: "open".to_owned(), ..rule(Platforms::Index, Demand::Unsigned) };
+    let excepted = Requirement { rule: "late".to_owned(), ..rule(Platforms::Index, Demand::Excepted(waiver("why"))) };
+    let demands = all(vec![named(1), named(3), unsigned, excepted]);
+    let moved = Signer::new(3).simple(Digest::of(b"other"));
+    let mut answer = answer(app().digest, [signed_by(&[2]), vec![moved]].concat());
+    answer.faults = vec![fault(Reason::TimedOut)];
+    let tree = super::super::tree::explain(&app(), &[answer], &demands, NOW);
+    let rules: Vec<&str> = tree.iter().map(|branch| branch.rule.as_str()).collect();
+    assert_eq!(rules, ["rule-1", "rule-3", "open", "late"]);
+    assert!(tree[2].authorities.is_empty() && tree[3].asks.contains("why"), "{tree:?}");
+    let failed = |branch: usize, authority: usize| -> Vec<Option<Check>> {
+        tree[branch].authorities[authority].candidates.iter().map(|one| one.failed).collect()
+    };
+    assert_eq!(failed(0, 0), [Some(Check::Key), Some(Check::Key)]);
+    assert_eq!(failed(0, 1), [None, Some(Check::Key)]);
+    assert_eq!(failed(1, 0), [Some(Check::Key), Some(Check::Digest)]);
+    assert!(tree[0].authorities[0].signer.contains(&Signer::new(1).key().fingerprint().to_string()));
+    assert_eq!(tree[0].authorities[0].gaps.len(), 1);
+}
+
+#[test]
+fn the_tree_says_what_was_not_asked() {
+    let tree = super::super::tree::explain(&app(), &[], &all(vec![signed(1, vec![by(1)])]), NOW);
+    assert_eq!((tree[0].authorities[0].gaps.len(), tree[0].authorities[0].candidates.len()), (1, 0));
+}
