@@ -161,9 +161,11 @@ fn text(inventory: &Inventory) -> String {
 }
 
 fn place(page: &mut String, listed: &Listed) {
-    let SiteEntry { file, line, column, path, object, .. } = &listed.site;
+    let SiteEntry { file, line, column, path, object, reason, .. } = &listed.site;
     let name = object.name.as_deref().unwrap_or("(unnamed)");
-    let text = format!("{file}:{line}:{column} {} {name} {path} ({})", object.kind, action(listed.site.action));
+    let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let done = action(listed.site.action);
+    let text = format!("{file}:{line}:{column} {} {name} {path} ({done}){reason}", object.kind);
     let _ = writeln!(page, "  {}", printable(&text));
 }
 

@@ -146,6 +146,7 @@ pub(super) mod samples {
             errors,
             summary,
             rendered: Vec::new(),
+            ignored: Vec::new(),
         }
     }
 
@@ -185,6 +186,7 @@ pub(super) mod samples {
                 namespace: Some("shop".to_owned()),
                 name: Some(format!("web{document}")),
             },
+            reason: None,
         }
     }
 

@@ -131,8 +131,21 @@ static FIELD: Record = Record {
         required("kind", Shape::Text(checks::text)),
         required("path", Shape::Text(checks::text)),
         required("action", Shape::Word(&["pin", "verify", "ignore"])),
+        optional("reason", Shape::Text(checks::text)),
+        optional("split", Shape::Record(&SPLIT)),
     ],
     between: field_rule_is_one,
+};
+
+static SPLIT: Record = Record {
+    fields: &[
+        optional("registry", Shape::Text(checks::text)),
+        required("repository", Shape::Text(checks::text)),
+        optional("name", Shape::Text(checks::text)),
+        optional("tag", Shape::Text(checks::text)),
+        optional("digest", Shape::Text(checks::text)),
+    ],
+    between: nothing,
 };
 
 static LIMITS: Record = Record {
@@ -267,7 +280,18 @@ fn field_rule_is_one(field: &Node, path: &Path, found: &mut Found<'_>) {
     let Some(place) = field.get("path").map(|node| node.place) else { return };
     let Some(action) = text("action").and_then(action) else { return };
     let help = "write a path such as `spec.runtime.image` or `spec.items[].image`";
-    let answer = FieldRule::new(group, kind, route, action).map(drop);
+    let in_parts = field.get("split").and_then(|split| split.get("repository")).and_then(Node::as_str);
+    let keys = |repository: &str| discovery::SplitKeys {
+        registry: None,
+        repository: repository.to_owned(),
+        name: None,
+        tag: None,
+        digest: None,
+    };
+    let answer = FieldRule::new(group, kind, route, action).and_then(|rule| match in_parts {
+        Some(repository) => rule.in_parts(keys(repository)).map(drop),
+        None => Ok(()),
+    });
     found.accept(place, &path.field("path"), answer.map_err(|why| Complaint::new(why, help)));
 }
 

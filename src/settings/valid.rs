@@ -154,10 +154,20 @@ fn drift(written: &written::Drift) -> Result<DriftSettings, Complaint> {
 }
 
 fn discovery(written: written::Discovery) -> Result<discovery::Rules, Complaint> {
-    let rule = |written::Field { group, kind, path, action }: written::Field| {
+    let rule = |written::Field { group, kind, path, action, reason, split }: written::Field| {
         let wrong = |why: String| Complaint::new(why, "write a path such as `spec.runtime.image`");
         let action = schema::action(&action).ok_or_else(|| wrong(format!("`{action}` is no action")))?;
-        FieldRule::new(&group, &kind, &path, action).map_err(wrong)
+        let rule = FieldRule::new(&group, &kind, &path, action).map_err(wrong)?;
+        let rule = match split {
+            Some(written::Split { registry, repository, name, tag, digest }) => {
+                rule.in_parts(discovery::SplitKeys { registry, repository, name, tag, digest }).map_err(wrong)?
+            }
+            None => rule,
+        };
+        Ok(match reason {
+            Some(reason) => rule.because(&reason),
+            None => rule,
+        })
     };
     Ok(discovery::Rules {
         fields: written.fields.into_iter().map(rule).collect::<Result<_, _>>()?,

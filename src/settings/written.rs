@@ -191,6 +191,18 @@ pub(super) struct Field {
     pub(super) kind: String,
     pub(super) path: String,
     pub(super) action: String,
+    pub(super) reason: Option<String>,
+    pub(super) split: Option<Split>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Split {
+    pub(super) registry: Option<String>,
+    pub(super) repository: String,
+    pub(super) name: Option<String>,
+    pub(super) tag: Option<String>,
+    pub(super) digest: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
