@@ -10,13 +10,14 @@ use crate::manifest;
 use crate::outcome::Observer;
 use crate::pipeline::judge::Bounds;
 use crate::policy::{self, PolicySet};
+use crate::push::Secret;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
 use crate::render;
 use crate::settings::{
-    FolderSettings, ForeignImages, GateSettings, IsolationSetting, KubernetesSettings, LimitSettings, MirrorSettings,
-    ObjectDrift, ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, RenderSettings, Settings,
-    SourceSettings, TargetSettings,
+    FolderSettings, ForeignImages, GateSettings, HookSettings, IsolationSetting, KubernetesSettings, LimitSettings,
+    MirrorSettings, ObjectDrift, ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings,
+    RenderSettings, Settings, SourceSettings, TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
@@ -240,6 +241,20 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
         timeout: GIT_TIMEOUT,
         cache: store.source_cache(&gate.name),
     })
+}
+
+/// What is wrong with the secret of a gate's push events; nothing, where it listens to none.
+#[must_use]
+pub fn hook_secret(gate: &GateSettings) -> Option<Problem> {
+    let HookSettings { provider, secret_file } = gate.hook.as_ref()?;
+    let read = std::fs::read(secret_file).map_err(|error| error.to_string());
+    let why = read.and_then(|bytes| Secret::read(*provider, &bytes).map_err(str::to_owned)).err()?;
+    let message = format!("failed to read the secret of push events to `{}`: {why}", gate.name);
+    Some(
+        Problem::new(ErrorCode::ConfigInvalid, message).in_file(secret_file.display().to_string()).with_help(
+            "write at least 16 random bytes into `hook.secretFile`; for GitLab, the webhook's signing token",
+        ),
+    )
 }
 
 /// A gate's target.

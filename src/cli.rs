@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod history;
 mod images;
 mod keyless;
 mod output;
@@ -64,6 +65,13 @@ enum Command {
     /// Works on policies
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Lists the decisions that were kept, the newest first
+    History(history::Args),
+    /// Says what was decided on a revision or an image, when, and why
+    Explain(history::ExplainArgs),
+    /// Works on the decision log
+    #[command(subcommand)]
+    Log(history::LogCommand),
     /// A small local world, and the daemon on it: no cluster, no network
     Demo(demo::Args),
     /// Prints a completion script for a shell
@@ -172,6 +180,9 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Verify(args) => verify::run(args, environment, &output),
         Command::Demo(args) => demo::run(args, &logging, &output),
         Command::Policy(command) => policy::run(command, &output),
+        Command::History(args) => history::run(args, environment, &output),
+        Command::Explain(args) => history::explain(args, environment, &output),
+        Command::Log(command) => history::log(command, environment, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "sealgate", &mut script);

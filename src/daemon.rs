@@ -4,6 +4,7 @@ mod backoff;
 mod deliver;
 mod gate;
 mod look;
+mod record;
 mod task;
 mod told;
 
@@ -12,7 +13,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -23,13 +24,15 @@ use tokio_util::sync::CancellationToken;
 use crate::assembly;
 use crate::http;
 use crate::metrics::Metrics;
+use crate::outcome::Observer;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::default_credential_files;
 use crate::report::Report;
-use crate::settings::{self, Settings};
+use crate::settings::{self, GateSettings, HookSettings, Settings};
 use crate::store::Store;
 use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places};
 
+use crate::http::hooks::{Book, Hook};
 use crate::http::status::{Board, GateStatus, Statuses};
 use gate::{Gate, Shared};
 
@@ -76,6 +79,7 @@ struct Kept {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     board: Board,
+    hooks: Book,
 }
 
 /// Runs until it is asked to leave.
@@ -137,7 +141,19 @@ impl Daemon {
         let mut tasks = JoinSet::new();
         let metrics = Arc::clone(&supervisor.kept.metrics);
         let scrape: http::Scrape = Arc::new(move || metrics.text().map_err(|error| error.to_string()));
-        let page = http::serve(listener, scrape, supervisor.kept.board.follow(), ending.clone().cancelled_owned());
+        let store = Arc::clone(&supervisor.kept.store);
+        let archive: http::Archive = Arc::new(move |asked| store.decisions(asked).map_err(|error| error.to_string()));
+        let metrics = Arc::clone(&supervisor.kept.metrics);
+        let observer: Arc<dyn Observer> = metrics;
+        let sources = http::Sources {
+            metrics: scrape,
+            gates: supervisor.kept.board.follow(),
+            archive,
+            ready: supervisor.kept.board.ready(),
+            hooks: Arc::clone(&supervisor.kept.hooks),
+            observer,
+        };
+        let page = http::serve(listener, sources, ending.clone().cancelled_owned());
         tasks.spawn(async move {
             page.await;
             "http"
@@ -154,6 +170,14 @@ impl Daemon {
             Some(dead) = tasks.join_next() => died(dead),
         }
     }
+}
+
+/// The push events that a gate listens to.
+fn listens(gate: &GateSettings, sender: &trigger::Sender) -> Option<(String, Hook)> {
+    let HookSettings { provider, secret_file } = gate.hook.clone()?;
+    let sender = sender.clone();
+    let pull = Arc::new(move || sender.send(Trigger::Pushed));
+    Some((gate.name.clone(), Hook { provider, secret_file, pull }))
 }
 
 fn deaf(error: &io::Error) -> Vec<Problem> {
@@ -211,7 +235,9 @@ impl Kept {
     fn open(settings: &Settings) -> Result<Self, Problem> {
         let metrics = Metrics::new()
             .map_err(|error| Problem::new(ErrorCode::ConfigInvalid, format!("failed to make metrics: {error}")))?;
-        Ok(Self { store: Arc::new(Store::open(&settings.state_dir)?), metrics: Arc::new(metrics), board: Board::new() })
+        let store = Store::open(&settings.state_dir)?;
+        metrics.history_faults(store.history_faults());
+        Ok(Self { store: Arc::new(store), metrics: Arc::new(metrics), board: Board::new(), hooks: Book::default() })
     }
 }
 
@@ -221,6 +247,7 @@ impl World {
         let mut problems = Vec::new();
         let mut loaded = Vec::new();
         for gate in &settings.gates {
+            problems.extend(assembly::hook_secret(gate));
             match assembly::policies(&gate.policies) {
                 Ok(policies) => loaded.push((gate.clone(), policies)),
                 Err(found) => problems.extend(found),
@@ -266,8 +293,8 @@ impl World {
         kept.board.keep(&names);
         for gate in &mut self.gates {
             gate.recall();
-            kept.board.show(gate.status.clone());
         }
+        kept.board.show_all(self.gates.iter().map(|gate| gate.status.clone()).collect());
     }
 }
 
@@ -305,11 +332,14 @@ impl Supervisor {
         let World { gates, registries: _, stop } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
+        let mut book = BTreeMap::new();
         for gate in gates {
             let (sender, receiver) = trigger::channel();
             senders.push(sender.clone());
+            book.extend(listens(&gate.settings, &sender));
             tasks.spawn(task::run(gate, sender, receiver));
         }
+        *self.kept.hooks.write().unwrap_or_else(PoisonError::into_inner) = book;
         let mut next = loop {
             tokio::select! {
                 () = self.ending.cancelled() => break Next::Leave,

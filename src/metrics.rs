@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use crate::outcome::{Cache, Event, Observer};
+use crate::outcome::{Cache, Event, HookResult, Observer};
 
 pub use gate::GateMetrics;
 pub use labels::{Drift, Stage, State, Step, Success};
@@ -32,6 +32,8 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_durations: HistogramVec,
     lookups: IntCounterVec,
+    hooks: IntCounterVec,
+    history_faults: IntGaugeVec,
 }
 
 impl Metrics {
@@ -55,6 +57,12 @@ impl Metrics {
                 BUCKETS,
             )?,
             lookups: set.counter("cache_lookups_total", "Looks into caches.", &["cache", "result"])?,
+            hooks: set.counter("hook_requests_total", "Push events.", &["result"])?,
+            history_faults: set.gauge(
+                "history_faults",
+                "Entries of the decision log that are altered or missing, as found at the start.",
+                &[],
+            )?,
             gates: Mutex::default(),
             hosts: RwLock::default(),
             registry,
@@ -66,12 +74,21 @@ impl Metrics {
         )?;
         info.set(1.0);
         metrics.registry.register(Box::new(info))?;
+        for result in HookResult::ALL {
+            metrics.hooks.with_label_values(&[result.name()]);
+        }
+        metrics.history_faults(0);
         for cache in Cache::ALL {
             for result in ["hit", "miss"] {
                 metrics.lookups.with_label_values(&[cache.name(), result]);
             }
         }
         Ok(metrics)
+    }
+
+    /// What is altered or missing in the decision log.
+    pub fn history_faults(&self, count: usize) {
+        self.history_faults.with_label_values::<&str>(&[]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Names the configured registries: all others share one label.
@@ -135,6 +152,7 @@ impl Observer for Metrics {
                 self.requests.with_label_values(&labels).inc();
                 self.request_durations.with_label_values(&labels).observe(duration.as_secs_f64());
             }
+            Event::Hook { result } => self.hooks.with_label_values(&[result.name()]).inc(),
             Event::CacheLookup { cache, hit } => {
                 self.lookups.with_label_values(&[cache.name(), if *hit { "hit" } else { "miss" }]).inc();
             }
@@ -172,8 +190,8 @@ impl Set<'_> {
         Ok(metric)
     }
 
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<prometheus::IntGaugeVec, prometheus::Error> {
-        let metric = prometheus::IntGaugeVec::new(self.options(name, help), labels)?;
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        let metric = IntGaugeVec::new(self.options(name, help), labels)?;
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }

@@ -84,6 +84,24 @@ pub enum Event<'a> {
         /// Whether it was there.
         hit: bool,
     },
+    /// A push event, or what pretends to be one.
+    Hook {
+        /// What became of it.
+        result: HookResult,
+    },
+}
+
+/// What becomes of a push event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HookResult {
+    /// It was signed: its gate looks.
+    Accepted,
+    /// It was not signed, or not for a gate that listens.
+    Rejected,
+    /// It was larger than any event is.
+    TooLarge,
+    /// There were too many.
+    Limited,
 }
 
 /// What a registry is asked.
@@ -142,6 +160,22 @@ impl RegistryOperation {
             Self::Referrers => "referrers",
             Self::Token => "token",
             Self::Ping => "ping",
+        }
+    }
+}
+
+impl HookResult {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Rejected, Self::TooLarge, Self::Limited];
+
+    /// The metric label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::TooLarge => "too-large",
+            Self::Limited => "limited",
         }
     }
 }

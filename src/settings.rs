@@ -11,6 +11,7 @@ use crate::discovery;
 use crate::fields::{self, Found, Record, Shape};
 use crate::image::Host;
 use crate::manifest::{self, Node};
+use crate::push::Provider;
 use crate::reason::{ErrorCode, Place, Problem};
 use crate::snapshot::{File, Renderer};
 
@@ -110,8 +111,19 @@ pub struct GateSettings {
     pub drift: DriftSettings,
     /// What is rendered how, beyond what the folders themselves say.
     pub render: Vec<FolderSettings>,
+    /// The push events that it listens to.
+    pub hook: Option<HookSettings>,
     /// Whether it rests.
     pub suspend: bool,
+}
+
+/// The push events that a gate listens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookSettings {
+    /// Who sends them.
+    pub provider: Provider,
+    /// The file with the secret that they are signed with.
+    pub secret_file: PathBuf,
 }
 
 /// A Git source.

@@ -51,7 +51,7 @@ impl Observer for Progress {
             Event::RegistryRequest { .. } => {
                 self.requests.fetch_add(1, Ordering::Relaxed);
             }
-            Event::CacheLookup { .. } => {}
+            Event::CacheLookup { .. } | Event::Hook { .. } => {}
         }
     }
 }

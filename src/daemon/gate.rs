@@ -25,6 +25,8 @@ use crate::source::Git;
 use crate::store::{GateState, Store};
 use crate::target::Delivery;
 
+use super::record::Standing;
+
 /// What all gates of a process share.
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -62,6 +64,8 @@ pub(super) struct Gate {
     /// What failed outside the decision, in the last look that came to something.
     pub(super) failures: Vec<Problem>,
     pub(super) tags_looked_at: Option<Timestamp>,
+    /// What was decided on the newest revision, and since when.
+    pub(super) standing: Option<Standing>,
     pub(super) status: GateStatus,
     pub(super) stop: CancellationToken,
 }
@@ -96,6 +100,7 @@ impl Gate {
         let name = settings.name.clone();
         let status = GateStatus { name, mode, suspended: settings.suspend, ..GateStatus::default() };
         metrics.policy_reload(Success::Ok);
+        metrics.suspended(settings.suspend);
         Ok(Self {
             settings,
             metrics,
@@ -112,6 +117,7 @@ impl Gate {
             turned_away: false,
             failures: Vec::new(),
             tags_looked_at: None,
+            standing: None,
             status,
             stop,
             shared,
@@ -125,6 +131,7 @@ impl Gate {
             Ok(None) => {}
             Err(problem) => tracing::warn!(gate = self.settings.name, error = %problem, "state cannot be read again"),
         }
+        self.remember();
     }
 
     /// Loads the policies again; says whether other ones are in force now. Broken files leave those in force.
@@ -293,6 +300,12 @@ impl Gate {
 /// A problem that stands for a panic in work of ours: never a pass.
 pub(super) fn panicked(error: &tokio::task::JoinError) -> Problem {
     Problem::new(ErrorCode::SourceUnavailable, format!("failed to read the source: {error}"))
+        .with_help("please report this as a bug; nothing was let through")
+}
+
+/// A report that is no JSON: a mistake of ours.
+pub(super) fn unkept(error: &serde_json::Error) -> Problem {
+    Problem::new(ErrorCode::FileUnreadable, format!("failed to keep the decision: {error}"))
         .with_help("please report this as a bug; nothing was let through")
 }
 

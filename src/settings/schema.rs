@@ -8,6 +8,7 @@ use crate::discovery::{self, FieldRule};
 use crate::fields::{Complaint, Field, Found, Path, Record, Shape, nothing, optional, required};
 use crate::image::Host;
 use crate::manifest::tree::Node;
+use crate::push::Provider;
 
 /// Most gates of one daemon: each is a task, and a label of every metric.
 const MAX_GATES: usize = 256;
@@ -23,7 +24,6 @@ pub(super) static SETTINGS: Record = Record {
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
         optional("render", Shape::Record(&RENDER)),
-        optional("hooks", Shape::Later("leave it out: the source is polled at its interval")),
         optional("admission", Shape::Later("leave it out")),
     ],
     between: gates_and_registries_are_distinct,
@@ -44,8 +44,13 @@ static GATE: Record = Record {
         optional("drift", Shape::Record(&DRIFT)),
         optional("render", Shape::List(&Shape::Record(&FOLDER), 0)),
         optional("suspend", Shape::Flag),
-        optional("hooks", Shape::Later("leave it out: the source is polled at its interval")),
+        optional("hook", Shape::Record(&HOOK)),
     ],
+    between: nothing,
+};
+
+static HOOK: Record = Record {
+    fields: &[required("provider", Shape::Word(&Provider::NAMES)), required("secretFile", Shape::Text(checks::text))],
     between: nothing,
 };
 

@@ -10,13 +10,14 @@ use super::kubernetes;
 use super::schema;
 use super::written::{self, Written};
 use super::{
-    AuthSettings, DriftSettings, FolderSettings, GateSettings, IsolationSetting, LimitSettings, MirrorSettings, Mode,
-    ObjectDrift, ProxySettings, PullSecret, RegistrySettings, RenderSettings, Settings, SourceSettings, TargetSettings,
-    quantity,
+    AuthSettings, DriftSettings, FolderSettings, GateSettings, HookSettings, IsolationSetting, LimitSettings,
+    MirrorSettings, Mode, ObjectDrift, ProxySettings, PullSecret, RegistrySettings, RenderSettings, Settings,
+    SourceSettings, TargetSettings, quantity,
 };
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
+use crate::push::Provider;
 use crate::snapshot::Renderer;
 
 /// How often a branch is looked at, where nothing is said.
@@ -79,7 +80,7 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, render, suspend } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, render, hook, suspend } = written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -92,7 +93,17 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
         },
         drift: self::drift(&drift)?,
         render: render.into_iter().map(rendered_folder).collect(),
+        hook: hook.map(|written| self::hook(written, folder)).transpose()?,
         suspend,
+    })
+}
+
+fn hook(written: written::Hook, folder: &Path) -> Result<HookSettings, Complaint> {
+    let written::Hook { provider, secret_file } = written;
+    let wrong = || Complaint::new(format!("`{provider}` sends no push events that are known here"), "write `generic`");
+    Ok(HookSettings {
+        provider: Provider::of_name(&provider).ok_or_else(wrong)?,
+        secret_file: folder.join(secret_file),
     })
 }
 

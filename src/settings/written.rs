@@ -80,10 +80,18 @@ pub(super) struct Gate {
     pub(super) mode: Mode,
     #[serde(default)]
     pub(super) drift: Drift,
+    pub(super) hook: Option<Hook>,
     #[serde(default)]
     pub(super) render: Vec<Folder>,
     #[serde(default)]
     pub(super) suspend: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Hook {
+    pub(super) provider: String,
+    pub(super) secret_file: String,
 }
 
 #[derive(Debug, Deserialize)]

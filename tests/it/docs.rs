@@ -103,7 +103,8 @@ fn commands_and_options_exist() {
                     continue;
                 };
                 let words: Vec<&str> = typed.split(" #").next().unwrap().split_whitespace().collect();
-                let command: Vec<&str> = if words[0] == "policy" { words[..2].to_vec() } else { words[..1].to_vec() };
+                let command: Vec<&str> =
+                    if ["policy", "log"].contains(&words[0]) { words[..2].to_vec() } else { words[..1].to_vec() };
                 let help = helps.entry(command.join(" ")).or_insert_with(|| help(&command));
                 for option in words.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
                     let option = option.split('=').next().unwrap();
