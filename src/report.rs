@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::discovery::site::{Action, Object, Site};
 use crate::gate::{Answer, Judged};
 use crate::image::Digest;
+use crate::outcome::health::Health;
 use crate::reason::{ErrorCode, Finding, Problem, Reason};
 use crate::snapshot::Rendering;
 use crate::verify::verdict::{self, Verdict};
@@ -45,6 +46,9 @@ pub struct Report {
     /// The folders that a renderer built.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rendered: Vec<Rendering>,
+    /// How the revision fares at the target, where it was applied and the target tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// A policy in force.
@@ -198,11 +202,19 @@ impl Report {
             errors: problems.iter().map(Error::from).collect(),
             summary: Summary::of(judged),
             rendered: Vec::new(),
+            health: None,
         }
     }
 }
 
 impl Report {
+    /// The same report, with how the revision fares at the target.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.health = Some(health);
+        self
+    }
+
     /// The same report, refused after all: the images are these now.
     #[must_use]
     pub fn refused(mut self, judged: &[Judged]) -> Self {

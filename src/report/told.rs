@@ -146,6 +146,7 @@ pub(super) mod samples {
             errors,
             summary,
             rendered: Vec::new(),
+            health: None,
         }
     }
 
