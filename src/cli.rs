@@ -21,6 +21,7 @@ use std::io::IsTerminal as _;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::gate::Answer;
 use crate::reason::{ErrorCode, Problem};
 use crate::report::{Report, Subject};
 use crate::telemetry;
@@ -179,7 +180,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Images(args) => images::run(args),
         Command::Verify(args) => verify::run(args, environment, &output),
         Command::Demo(args) => demo::run(args, &logging, &output),
-        Command::Policy(command) => policy::run(command, &output),
+        Command::Policy(command) => policy::run(command, environment, &output),
         Command::History(args) => history::run(args, environment, &output),
         Command::Explain(args) => history::explain(args, environment, &output),
         Command::Log(command) => history::log(command, environment, &output),
@@ -224,7 +225,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Problem> {
     Ok(runtime.block_on(future))
 }
 
-/// A report on nothing but problems.
+/// A report on nothing but problems; undecided, where trying again may help against all of them.
 fn problem_report(problems: &[Problem]) -> Report {
-    Report::new(Subject::default(), &[], &[], problems, None)
+    let passing = problems.iter().all(|problem| Exit::of_error(problem.code) == Exit::Undecided);
+    let decision = if passing && !problems.is_empty() { Some(Answer::Undecided) } else { None };
+    Report::new(Subject::default(), &[], &[], problems, decision)
 }

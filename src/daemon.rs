@@ -2,8 +2,10 @@
 
 mod backoff;
 mod deliver;
+mod fare;
 mod gate;
 mod look;
+mod pins;
 mod record;
 mod task;
 mod told;
@@ -21,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::assembly;
+use crate::assembly::{self, trusting, trusting::TrustPlan};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::outcome::Observer;
@@ -31,6 +33,8 @@ use crate::report::Report;
 use crate::settings::{self, GateSettings, HookSettings, Settings};
 use crate::store::Store;
 use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places};
+use crate::trust::Trust;
+use crate::trust::roots::Asking;
 
 use crate::http::hooks::{Book, Hook};
 use crate::http::status::{Board, GateStatus, Statuses};
@@ -69,6 +73,7 @@ pub struct Once {
 /// Everything that gates need, and the gates themselves.
 struct World {
     gates: Vec<Gate>,
+    trust: Arc<Trust>,
     /// The registries that metrics call by their name.
     registries: BTreeSet<String>,
     stop: CancellationToken,
@@ -113,7 +118,7 @@ impl Daemon {
         let one = |problem: Problem| vec![problem];
         let settings = settings::load(&invocation.config, &invocation.environment)?;
         let kept = Kept::open(&settings).map_err(one)?;
-        let mut world = World::build(settings.clone(), invocation, &kept).await?;
+        let mut world = World::build(settings.clone(), invocation, &kept, Asking::Background).await?;
         world.take_over(&kept);
         let (listener, address) = bind(&settings).await.map_err(one)?;
         let reloads = Reloads::listen().map_err(|error| deaf(&error))?;
@@ -208,7 +213,7 @@ fn died(dead: Result<&'static str, JoinError>) -> Ending {
 pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
     let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
-    let world = World::build(settings, invocation, &kept).await?;
+    let world = World::build(settings, invocation, &kept, Asking::WhenNeeded).await?;
     let start = BTreeSet::from([Trigger::Start]);
     let looks = world.gates.into_iter().map(|mut gate| {
         let start = start.clone();
@@ -239,16 +244,30 @@ impl Kept {
         metrics.history_faults(store.history_faults());
         Ok(Self { store: Arc::new(store), metrics: Arc::new(metrics), board: Board::new(), hooks: Book::default() })
     }
+
+    /// What fetches the keys and roots of policies; without a connection, where the configuration says so.
+    fn trust(&self, settings: &Settings, asking: Asking) -> Result<Trust, Problem> {
+        let plan = TrustPlan::of(settings, Some(self.store.roots()));
+        let asking = if settings.offline { Asking::Never } else { asking };
+        let metrics = Arc::clone(&self.metrics);
+        plan.open(asking, metrics)
+    }
 }
 
 impl World {
     /// Builds every gate, or says everything that keeps one from being built.
-    async fn build(settings: Settings, invocation: &Invocation, kept: &Kept) -> Result<Self, Vec<Problem>> {
+    async fn build(
+        settings: Settings,
+        invocation: &Invocation,
+        kept: &Kept,
+        asking: Asking,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut loaded = Vec::new();
+        let trust = Arc::new(kept.trust(&settings, asking).map_err(|problem| vec![problem])?);
         for gate in &settings.gates {
             problems.extend(assembly::hook_secret(gate));
-            match assembly::policies(&gate.policies) {
+            match trusting::policies(&gate.policies, &trust).await {
                 Ok(policies) => loaded.push((gate.clone(), policies)),
                 Err(found) => problems.extend(found),
             }
@@ -267,6 +286,7 @@ impl World {
         let shared = Arc::new(Shared {
             settings,
             plan,
+            trust: Arc::clone(&trust),
             store: Arc::clone(&kept.store),
             metrics: Arc::clone(&kept.metrics),
             board: kept.board.clone(),
@@ -282,7 +302,7 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { gates, registries, stop })
+        Ok(Self { gates, trust, registries, stop })
     }
 
     /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
@@ -329,7 +349,7 @@ impl Supervisor {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
         let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
-        let World { gates, registries: _, stop } = world;
+        let World { gates, trust, registries: _, stop } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
         let mut book = BTreeMap::new();
@@ -340,8 +360,17 @@ impl Supervisor {
             tasks.spawn(task::run(gate, sender, receiver));
         }
         *self.kept.hooks.write().unwrap_or_else(PoisonError::into_inner) = book;
+        let keep_fresh = trust.roots().keep_fresh();
+        tokio::pin!(keep_fresh);
         let mut next = loop {
             tokio::select! {
+                () = &mut keep_fresh => {}
+                () = trust.roots().changed() => {
+                    for gate in &senders {
+                        gate.send(Trigger::PolicyChanged);
+                    }
+                    continue;
+                }
                 () = self.ending.cancelled() => break Next::Leave,
                 Some(dead) = tasks.join_next() => {
                     died(dead);
@@ -388,7 +417,7 @@ impl Supervisor {
         if settings.listen != self.settings.listen || settings.state_dir != self.settings.state_dir {
             tracing::warn!("`listen` and `stateDir` take effect at the next start");
         }
-        let world = World::build(settings.clone(), &self.invocation, &self.kept).await?;
+        let world = World::build(settings.clone(), &self.invocation, &self.kept, Asking::Background).await?;
         self.settings = settings;
         Ok(world)
     }

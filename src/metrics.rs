@@ -8,6 +8,7 @@ pub mod labels;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
@@ -32,8 +33,47 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_durations: HistogramVec,
     lookups: IntCounterVec,
+    roots: Roots,
     hooks: IntCounterVec,
     history_faults: IntGaugeVec,
+}
+
+/// The trust roots that are kept up to date; a series each from the first time that one is used.
+struct Roots {
+    refreshed: prometheus::IntGaugeVec,
+    expiry: prometheus::IntGaugeVec,
+    refreshes: IntCounterVec,
+}
+
+impl Roots {
+    fn new(set: &Set<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            refreshed: set.gauge(
+                "trust_root_refreshed_timestamp_seconds",
+                "When a trust root was last refreshed from its mirror; 0 where it never was.",
+                &["root"],
+            )?,
+            expiry: set.gauge(
+                "trust_root_expiry_timestamp_seconds",
+                "Until when a trust root may be relied on.",
+                &["root"],
+            )?,
+            refreshes: set.counter(
+                "trust_root_refresh_total",
+                "Attempts to refresh a trust root from its mirror.",
+                &["root", "result"],
+            )?,
+        })
+    }
+
+    fn known(&self, root: &str, refreshed: Option<Timestamp>, good_until: Option<Timestamp>) {
+        let seconds = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_second);
+        self.refreshed.with_label_values(&[root]).set(seconds(refreshed));
+        self.expiry.with_label_values(&[root]).set(seconds(good_until));
+        for success in Success::ALL {
+            self.refreshes.with_label_values(&[root, success.name()]);
+        }
+    }
 }
 
 impl Metrics {
@@ -56,6 +96,7 @@ impl Metrics {
                 &["registry", "operation", "code"],
                 BUCKETS,
             )?,
+            roots: Roots::new(&set)?,
             lookups: set.counter("cache_lookups_total", "Looks into caches.", &["cache", "result"])?,
             hooks: set.counter("hook_requests_total", "Push events.", &["result"])?,
             history_faults: set.gauge(
@@ -155,6 +196,11 @@ impl Observer for Metrics {
             Event::Hook { result } => self.hooks.with_label_values(&[result.name()]).inc(),
             Event::CacheLookup { cache, hit } => {
                 self.lookups.with_label_values(&[cache.name(), if *hit { "hit" } else { "miss" }]).inc();
+            }
+            Event::TrustRoot { root, refreshed, good_until } => self.roots.known(root, *refreshed, *good_until),
+            Event::TrustRootRefresh { root, succeeded } => {
+                let success = if *succeeded { Success::Ok } else { Success::Failed };
+                self.roots.refreshes.with_label_values(&[*root, success.name()]).inc();
             }
         }
     }

@@ -1,6 +1,10 @@
 //! What a target did, and the events that edges report. Metrics listen to them; edges do not know metrics.
 
+pub mod health;
+
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 /// What happened to one object at the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +80,22 @@ pub enum Event<'a> {
         code: u16,
         /// From the request to the end of the answer.
         duration: Duration,
+    },
+    /// What is known of a trust root that is kept up to date.
+    TrustRoot {
+        /// The host of its mirror.
+        root: &'a str,
+        /// When it was last refreshed; never, where none.
+        refreshed: Option<Timestamp>,
+        /// Until when it may be relied on.
+        good_until: Option<Timestamp>,
+    },
+    /// A mirror of a trust root was asked.
+    TrustRootRefresh {
+        /// Its host.
+        root: &'a str,
+        /// Whether it gave a root.
+        succeeded: bool,
     },
     /// A look into a cache.
     CacheLookup {

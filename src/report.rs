@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::discovery::site::{Action, Layer, Object, Site};
 use crate::gate::{Answer, Judged};
 use crate::image::Digest;
+use crate::outcome::health::Health;
 use crate::reason::{ErrorCode, Finding, Problem, Reason};
 use crate::snapshot::Rendering;
 use crate::verify::verdict::{self, Verdict};
@@ -48,6 +49,9 @@ pub struct Report {
     /// What the user's own rules leave out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<Ignored>,
+    /// How the revision fares at the target, where it was applied and the target tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// A policy in force.
@@ -224,11 +228,19 @@ impl Report {
             summary: Summary::of(judged),
             rendered: Vec::new(),
             ignored: Vec::new(),
+            health: None,
         }
     }
 }
 
 impl Report {
+    /// The same report, with how the revision fares at the target.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.health = Some(health);
+        self
+    }
+
     /// The same report, refused after all: the images are these now.
     #[must_use]
     pub fn refused(mut self, judged: &[Judged]) -> Self {

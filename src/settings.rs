@@ -45,6 +45,10 @@ pub struct Settings {
     pub proxy: ProxySettings,
     /// The renderers of this machine.
     pub render: RenderSettings,
+    /// Whether no connection is opened but to what registries, source and target need.
+    pub offline: bool,
+    /// How the default trust root is kept up to date.
+    pub tuf: TufSettings,
 }
 
 /// The renderers of this machine.
@@ -90,6 +94,19 @@ pub struct FolderSettings {
     pub kube_version: Option<String>,
     /// The versions of the API that templates see besides Helm's own.
     pub api_versions: Vec<String>,
+}
+
+/// How trust roots are kept up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TufSettings {
+    /// The mirror of the default root; the sigstore organisation's own, where none.
+    pub mirror: Option<String>,
+    /// The file with the TUF root of the default root; the public-good one, where none.
+    pub root: Option<PathBuf>,
+    /// The file with further roots for the mirrors.
+    pub ca_file: Option<PathBuf>,
+    /// How often mirrors are asked.
+    pub interval: Duration,
 }
 
 /// One source, one policy set, one target.
@@ -266,6 +283,13 @@ pub struct ProxySettings {
     pub https: Option<String>,
     /// Hosts that are reached without it.
     pub no_proxy: Vec<String>,
+}
+
+impl Default for TufSettings {
+    fn default() -> Self {
+        // The public-good repository renews what ends first within days.
+        Self { mirror: None, root: None, ca_file: None, interval: Duration::from_hours(6) }
+    }
 }
 
 impl Default for LimitSettings {

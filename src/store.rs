@@ -113,6 +113,12 @@ impl Store {
         self.dir.join("sources").join(file_name(gate))
     }
 
+    /// The folder in which trust roots are kept.
+    #[must_use]
+    pub fn roots(&self) -> PathBuf {
+        self.dir.join("tuf")
+    }
+
     /// The pins of a revision.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::assembly::{self, RegistryPlan};
+use crate::assembly::{self, RegistryPlan, trusting};
 use crate::gate::{Answer, Decision, Finder};
 use crate::http::status::{Board, GateStatus};
 use crate::metrics::{GateMetrics, Metrics, Step, Success};
@@ -22,8 +22,9 @@ use crate::report::{Report, Subject};
 use crate::settings::{GateSettings, Mode, Settings};
 use crate::snapshot::{Revision, Snapshot};
 use crate::source::Git;
-use crate::store::{GateState, Store};
+use crate::store::{GateState, Pins, Store};
 use crate::target::Delivery;
+use crate::trust::Trust;
 
 use super::record::Standing;
 
@@ -31,6 +32,7 @@ use super::record::Standing;
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) plan: RegistryPlan,
+    pub(super) trust: Arc<Trust>,
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
@@ -53,6 +55,8 @@ pub(super) struct Gate {
     pub(super) client: Client,
     pub(super) target: Option<Delivery>,
     pub(super) state: GateState,
+    /// What a revision's references were resolved to while the target could not be asked.
+    pub(super) provisional: Option<Provisional>,
     pub(super) newest: Option<Assessed>,
     pub(super) attempts: u32,
     /// When what did not pass is tried again.
@@ -68,6 +72,12 @@ pub(super) struct Gate {
     pub(super) standing: Option<Standing>,
     pub(super) status: GateStatus,
     pub(super) stop: CancellationToken,
+}
+
+/// Pins that bind nobody yet: another replica may have others.
+pub(super) struct Provisional {
+    pub(super) revision: String,
+    pub(super) pins: Pins,
 }
 
 /// A revision and what was decided about it.
@@ -110,6 +120,7 @@ impl Gate {
             client,
             target: None,
             state,
+            provisional: None,
             newest: None,
             attempts: 0,
             retry_at: None,
@@ -136,11 +147,7 @@ impl Gate {
 
     /// Loads the policies again; says whether other ones are in force now. Broken files leave those in force.
     pub(super) async fn reload_policies(&mut self) -> bool {
-        let paths = self.settings.policies.clone();
-        let loaded = tokio::task::spawn_blocking(move || assembly::policies(&paths)).await;
-        let loaded = loaded.unwrap_or_else(|error| {
-            Err(vec![Problem::new(ErrorCode::PolicyUnavailable, format!("failed to load the policies: {error}"))])
-        });
+        let loaded = trusting::policies(&self.settings.policies, &self.shared.trust).await;
         let client = loaded.and_then(|set| match client(&self.shared, &set) {
             Ok(client) => Ok((set, client)),
             Err(problem) => Err(vec![problem]),
@@ -150,9 +157,10 @@ impl Gate {
                 let mended = !std::mem::take(&mut self.policies.broken).is_empty();
                 let changed = set.identities() != self.policies.set.identities();
                 if changed {
-                    self.policies.set = Arc::new(set);
                     self.client = client;
                 }
+                // The same policy may rest on a root that may be relied on for longer now.
+                self.policies.set = Arc::new(set);
                 if changed || mended {
                     self.metrics.policy_reload(Success::Ok);
                     tracing::info!(gate = self.settings.name, "policies loaded");
@@ -194,9 +202,10 @@ impl Gate {
             }
         };
         let pins = self.shared.store.pins(&self.settings.name, &revision.id).map_err(|problem| vec![problem])?;
-        let pins = pins.unwrap_or_default();
+        let provisional = self.provisional.as_ref().filter(|it| it.revision == revision.id);
+        let pins = pins.or(provisional.map(|it| it.pins.clone())).unwrap_or_default();
         let decided = self.decide(snapshot, sources, &pins, now).await?;
-        if decided.pins != pins {
+        if decided.pins != pins && provisional.is_none() {
             let kept = self.shared.store.keep_pins(&self.settings.name, &revision.id, &decided.pins);
             kept.map_err(|problem| vec![problem])?;
         }

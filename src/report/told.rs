@@ -147,6 +147,7 @@ pub(super) mod samples {
             summary,
             rendered: Vec::new(),
             ignored: Vec::new(),
+            health: None,
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) static SETTINGS: Record = Record {
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
         optional("render", Shape::Record(&RENDER)),
+        optional("offline", Shape::Flag),
+        optional("tuf", Shape::Record(&TUF)),
         optional("admission", Shape::Later("leave it out")),
     ],
     between: gates_and_registries_are_distinct,
@@ -200,6 +202,16 @@ static PROXY: Record = Record {
     between: nothing,
 };
 
+static TUF: Record = Record {
+    fields: &[
+        optional("mirror", Shape::Text(checks::service)),
+        optional("root", Shape::Text(checks::text)),
+        optional("caFile", Shape::Text(checks::text)),
+        optional("interval", Shape::Text(checks::interval)),
+    ],
+    between: tuf_root_needs_a_mirror,
+};
+
 const fn size(name: &'static str) -> Field {
     optional(name, Shape::Quantity(checks::size))
 }
@@ -276,6 +288,13 @@ fn insecure_needs_no_roots(registry: &Node, path: &Path, found: &mut Found<'_>) 
     if let (true, Some(roots)) = (insecure, registry.get("caFile")) {
         let message = format!("`{path}` has both `insecure: true` and `caFile`");
         found.report(roots.place, message, "keep `caFile` for HTTPS with roots of your own, `insecure` for plain HTTP");
+    }
+}
+
+fn tuf_root_needs_a_mirror(tuf: &Node, path: &Path, found: &mut Found<'_>) {
+    if let (Some(root), None) = (tuf.get("root"), tuf.get("mirror")) {
+        let message = format!("`{path}` has `root` and no `mirror`");
+        found.report(root.place, message, "name the mirror of the repository that this root is of");
     }
 }
 

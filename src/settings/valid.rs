@@ -12,7 +12,7 @@ use super::written::{self, Written};
 use super::{
     AuthSettings, DriftSettings, FolderSettings, GateSettings, HookSettings, IsolationSetting, LimitSettings,
     MirrorSettings, Mode, ObjectDrift, ProxySettings, PullSecret, RegistrySettings, RenderSettings, Settings,
-    SourceSettings, TargetSettings, quantity,
+    SourceSettings, TargetSettings, TufSettings, quantity,
 };
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
@@ -24,7 +24,7 @@ use crate::snapshot::Renderer;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, render } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, render, offline, tuf } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -35,6 +35,19 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
         render: self::render(render, folder)?,
+        offline,
+        tuf: self::tuf(tuf, folder)?,
+    })
+}
+
+fn tuf(written: written::Tuf, folder: &Path) -> Result<TufSettings, Complaint> {
+    let written::Tuf { mirror, root, ca_file, interval } = written;
+    let default = TufSettings::default();
+    Ok(TufSettings {
+        mirror,
+        root: root.map(|path| folder.join(path)),
+        ca_file: ca_file.map(|path| folder.join(path)),
+        interval: interval.as_deref().map_or(Ok(default.interval), quantity::duration)?,
     })
 }
 
@@ -144,7 +157,7 @@ fn plain(path: &str) -> String {
 
 fn target(written: written::Target, folder: &Path) -> Result<TargetSettings, Complaint> {
     match (written.kubernetes, written.directory) {
-        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster)))),
+        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster)?))),
         (None, Some(written::Directory { path })) => Ok(TargetSettings::Directory { path: folder.join(path) }),
         (None, None) | (Some(_), Some(_)) => Err(Complaint::new("a gate has exactly one target", "name one")),
     }

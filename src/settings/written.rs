@@ -20,6 +20,10 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) proxy: Proxy,
     pub(super) render: Render,
+    #[serde(default)]
+    pub(super) offline: bool,
+    #[serde(default)]
+    pub(super) tuf: Tuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,6 +63,15 @@ pub(super) struct Folder {
 pub(super) enum Renderer {
     Kustomize,
     Helm,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Tuf {
+    pub(super) mirror: Option<String>,
+    pub(super) root: Option<String>,
+    pub(super) ca_file: Option<String>,
+    pub(super) interval: Option<String>,
 }
 
 /// A file of registries alone.

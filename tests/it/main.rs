@@ -39,4 +39,5 @@ mod settings;
 mod sigstore;
 mod source;
 mod support;
+mod tuf;
 mod yaml_go;

@@ -105,6 +105,9 @@ spec:
   registries: ['{open}', '{guarded}']
   rules:
   - {{name: all, images: ['{open}/**', '{guarded}/**'], allowUnsigned: true}}
+  - name: keyless
+    images: ['{open}/nowhere/**']
+    signatures: {{authorities: [{{name: a, keyless: {{identities: [{{issuer: i, subject: s}}]}}}}]}}
 "
     );
     std::fs::write(folder.join("policy.yaml"), policy).unwrap();
@@ -116,6 +119,7 @@ gates:
   policies: [policy.yaml]
   target: {directory: {path: out}}
 limits: {imageTimeout: 1s}
+offline: true
 ";
     std::fs::write(folder.join("sealgate.yaml"), settings).unwrap();
 }
