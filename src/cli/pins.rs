@@ -152,7 +152,8 @@ pub(super) async fn replay(
         finder,
         images: setup.limits.images,
     };
-    Ok(pipeline::decide(&snapshot, &reading, &setup.judge(), &scope, pins).await.report)
+    let decided = pipeline::decide(&snapshot, &reading, &setup.judge(), &scope, pins).await;
+    Ok(Report { rendered: render::renderings(&sources), ..decided.report })
 }
 
 /// Whether a failure is about this clone, not about what the revision holds.
