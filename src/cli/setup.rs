@@ -1,7 +1,7 @@
 //! What `check`, `pin` and `verify` share: the policy in one of three ways, the registries, the bounds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{Access, Client, default_credential_files};
 use crate::render;
-use crate::settings::{self, LimitSettings, Settings};
+use crate::settings::{self, GateSettings, LimitSettings, Settings};
 use crate::signer::PublicKey;
 use crate::source;
 use crate::trust::roots::Asking;
@@ -87,6 +87,10 @@ pub(super) struct Setup {
     pub(super) limits: LimitSettings,
     /// What renderers are told.
     pub(super) rendering: render::Plan,
+    /// The gate whose word is asked for.
+    pub(super) gate: Option<GateSettings>,
+    /// The files on which verdicts rest, besides those that policies name.
+    pub(super) judged_by: Vec<PathBuf>,
     bounds: Bounds,
     observer: Arc<dyn Observer>,
 }
@@ -108,6 +112,7 @@ struct Background {
     exclude: Vec<String>,
     limits: LimitSettings,
     rendering: render::Plan,
+    gate: Option<GateSettings>,
 }
 
 impl Common {
@@ -130,7 +135,7 @@ impl Common {
             }
             Way::Gate { config, gate } => self.configured(&config, &gate, environment)?,
         };
-        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits, rendering } =
+        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits, rendering, gate } =
             background;
         access.hosts.extend(typed.iter().cloned());
         for name in &self.registry {
@@ -154,7 +159,16 @@ impl Common {
         };
         let client = hosts.client(access, image_timeout, Arc::clone(&observer)).map_err(|problem| vec![problem])?;
         let namespace = self.namespace.clone().or(namespace);
-        Ok(Setup { policies, client, rules, namespace, exclude, limits, rendering, bounds, observer })
+        let judged_by = self.judged_by(gate.as_ref());
+        Ok(Setup { policies, client, rules, namespace, exclude, limits, rendering, gate, judged_by, bounds, observer })
+    }
+
+    fn judged_by(&self, gate: Option<&GateSettings>) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = self.policy.iter().chain(&self.key).chain(&self.config).cloned().collect();
+        files.extend(self.registry_config.iter().cloned());
+        files.extend(self.keyless.root().map(Path::to_owned));
+        files.extend(gate.into_iter().flat_map(|gate| gate.policies.iter().cloned()));
+        files
     }
 
     fn way(&self) -> Result<Way, Vec<Problem>> {
@@ -259,6 +273,7 @@ impl Common {
             exclude: found.source.exclude.clone(),
             rendering: render::Plan { extent: render::Extent::Part, ..assembly::rendering(&machine, found) },
             limits,
+            gate: Some(found.clone()),
         })
     }
 
@@ -273,6 +288,7 @@ impl Common {
             exclude: Vec::new(),
             limits: LimitSettings::default(),
             rendering: render::Plan::default(),
+            gate: None,
         }
     }
 }

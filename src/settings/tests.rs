@@ -72,6 +72,7 @@ fn what_is_left_out_has_its_default() {
         render: Vec::new(),
         hook: None,
         suspend: false,
+        statuses: None,
     };
     assert_eq!(settings.gates, [gate]);
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::checks::{self, Transport};
 use super::kubernetes;
-use super::schema;
 use super::written::{self, Written};
 use super::{
     AuthSettings, DriftSettings, FolderSettings, GateSettings, HookSettings, IsolationSetting, LimitSettings,
     MirrorSettings, Mode, ObjectDrift, ProxySettings, PullSecret, RegistrySettings, RenderSettings, Settings,
     SourceSettings, TargetSettings, TufSettings, quantity,
 };
+use super::{schema, telling};
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
@@ -24,7 +24,8 @@ use crate::snapshot::Renderer;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, render, offline, tuf } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, render, notifications, offline, tuf } =
+        written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -35,6 +36,10 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
         render: self::render(render, folder)?,
+        notifications: notifications
+            .into_iter()
+            .map(|written| telling::notification(written, folder))
+            .collect::<Result<_, _>>()?,
         offline,
         tuf: self::tuf(tuf, folder)?,
     })
@@ -93,7 +98,8 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, render, hook, suspend } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, render, hook, suspend, statuses } =
+        written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -108,6 +114,7 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
         render: render.into_iter().map(rendered_folder).collect(),
         hook: hook.map(|written| self::hook(written, folder)).transpose()?,
         suspend,
+        statuses: statuses.map(|written| telling::statuses(written, folder)).transpose()?,
     })
 }
 

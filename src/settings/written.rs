@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::kubernetes;
+use super::telling::{Notification, Statuses};
 
 /// The configuration file.
 #[derive(Debug, Deserialize)]
@@ -20,6 +21,8 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) proxy: Proxy,
     pub(super) render: Render,
+    #[serde(default)]
+    pub(super) notifications: Vec<Notification>,
     #[serde(default)]
     pub(super) offline: bool,
     #[serde(default)]
@@ -98,6 +101,7 @@ pub(super) struct Gate {
     pub(super) render: Vec<Folder>,
     #[serde(default)]
     pub(super) suspend: bool,
+    pub(super) statuses: Option<Statuses>,
 }
 
 #[derive(Debug, Deserialize)]
