@@ -24,8 +24,20 @@ use crate::snapshot::Renderer;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, render, notifications, offline, tuf } =
-        written;
+    let Written {
+        listen,
+        state_dir,
+        gates,
+        registries,
+        discovery,
+        limits,
+        proxy,
+        render,
+        notifications,
+        offline,
+        tuf,
+        kms,
+    } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -42,6 +54,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
             .collect::<Result<_, _>>()?,
         offline,
         tuf: self::tuf(tuf, folder)?,
+        kms: kms.into_settings(folder)?,
     })
 }
 
