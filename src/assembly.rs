@@ -16,11 +16,12 @@ use crate::policy::PolicySet;
 use crate::push::Secret;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
+use crate::render;
 use crate::settings::telling::{Forge, NotificationSettings, Recipient, StatusSettings};
 use crate::settings::{
-    AccountSettings, ForeignImages, GateSettings, HookSettings, KubernetesSettings, LimitSettings, MirrorSettings,
-    ObjectDrift, ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
-    TargetSettings,
+    AccountSettings, FolderSettings, ForeignImages, GateSettings, HookSettings, IsolationSetting, KubernetesSettings,
+    LimitSettings, MirrorSettings, ObjectDrift, ObjectSelector, ProxySettings, PruneSettings, PullSecret,
+    RegistrySettings, RenderSettings, Settings, SourceSettings, TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
@@ -62,6 +63,34 @@ impl RegistryPlan {
             ..registry::Options::new(allowed)
         };
         Client::new(options, observer)
+    }
+}
+
+/// What a gate tells renderers.
+#[must_use]
+pub fn rendering(machine: &RenderSettings, gate: &GateSettings) -> render::Plan {
+    let RenderSettings { kustomize, helm, time, memory, output, isolation } = machine.clone();
+    let folder = |settings: &FolderSettings| {
+        let FolderSettings { path, renderer, release, namespace, values, kube_version, api_versions } =
+            settings.clone();
+        let values = values.into_iter().map(render::Values::InSource).collect();
+        render::FolderPlan {
+            path,
+            renderer,
+            helm: render::HelmOptions { release, namespace, values, kube_version, api_versions },
+        }
+    };
+    render::Plan {
+        programs: render::Programs { kustomize, helm },
+        limits: render::Limits { time, memory, output },
+        isolation: match isolation {
+            IsolationSetting::BestEffort => render::Isolation::BestEffort,
+            IsolationSetting::Required => render::Isolation::Required,
+        },
+        renderer: None,
+        helm: render::HelmOptions { namespace: gate.namespace.clone(), ..render::HelmOptions::default() },
+        folders: gate.render.iter().map(folder).collect(),
+        extent: render::Extent::Whole,
     }
 }
 

@@ -19,10 +19,10 @@ use crate::pipeline::{self, Decided, Scope};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::Client;
-use crate::render::{self, Rendered};
+use crate::render::{self, Rendered, Sources};
 use crate::report::{Report, Subject};
 use crate::settings::{GateSettings, Settings};
-use crate::snapshot::{File, Revision, Snapshot};
+use crate::snapshot::{Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Pins, Store};
 use crate::target::Delivery;
@@ -44,9 +44,6 @@ pub(super) struct Shared {
     pub(super) elections: Option<Arc<Elections>>,
     pub(super) outbox: Outbox,
 }
-
-/// By the path of a rendered file, what it was rendered from.
-type Sources = std::collections::BTreeMap<Arc<str>, Vec<File>>;
 
 /// The policies in force, and what is wrong with the files now.
 pub(super) struct Policies {
@@ -244,6 +241,7 @@ impl Gate {
             namespace: self.settings.namespace.as_deref(),
             limits: &limits,
         };
+        let rendered = render::renderings(&sources);
         let started = Instant::now();
         let reading = {
             let (shared, reader) = (Arc::clone(&self.shared), Arc::clone(&self.reader));
@@ -278,7 +276,8 @@ impl Gate {
             images: self.shared.settings.limits.images,
         };
         let started = Instant::now();
-        let decided = pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await;
+        let mut decided = pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await;
+        decided.report.rendered = rendered;
         let success = if decided.decision.answer() == Answer::Undecided { Success::Failed } else { Success::Ok };
         let verifying = started.elapsed().saturating_sub(decided.resolving);
         self.metrics.step(Step::Resolve, success, decided.resolving, now.as_second());
@@ -289,9 +288,10 @@ impl Gate {
     /// The revision's files, with rendered ones in the place of their sources.
     async fn snapshot(&self, revision: &Revision) -> Result<(Snapshot, Sources), Vec<Problem>> {
         let (git, id) = (Arc::clone(&self.git), revision.id.clone());
+        let plan = assembly::rendering(&self.shared.settings.render, &self.settings);
         let read = move || {
             let snapshot = git.lock().unwrap_or_else(PoisonError::into_inner).snapshot(&id)?;
-            let Rendered { files, sources, problems } = render::render(snapshot.files);
+            let Rendered { files, sources, problems } = render::render(snapshot.files, &plan);
             let snapshot = Snapshot { files, ..snapshot };
             if problems.is_empty() { Ok((snapshot, sources)) } else { Err(problems) }
         };

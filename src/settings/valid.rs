@@ -9,14 +9,16 @@ use super::checks::{self, Transport};
 use super::kubernetes;
 use super::written::{self, Written};
 use super::{
-    AuthSettings, DriftSettings, GateSettings, HookSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift,
-    ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, TufSettings, quantity,
+    AuthSettings, DriftSettings, FolderSettings, GateSettings, HookSettings, IsolationSetting, LimitSettings,
+    MirrorSettings, Mode, ObjectDrift, ProxySettings, PullSecret, RegistrySettings, RenderSettings, Settings,
+    SourceSettings, TargetSettings, TufSettings, quantity,
 };
 use super::{schema, telling};
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
 use crate::push::Provider;
+use crate::snapshot::Renderer;
 
 /// How often a branch is looked at, where nothing is said.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -31,6 +33,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         limits,
         proxy,
         leader_election,
+        render,
         notifications,
         offline,
         tuf,
@@ -46,6 +49,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
         leader_election,
+        render: self::render(render, folder)?,
         notifications: notifications
             .into_iter()
             .map(|written| telling::notification(written, folder))
@@ -109,7 +113,8 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, hook, suspend, statuses } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, render, hook, suspend, statuses } =
+        written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -121,6 +126,7 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
             written::Mode::Audit => Mode::Audit,
         },
         drift: self::drift(&drift)?,
+        render: render.into_iter().map(rendered_folder).collect(),
         hook: hook.map(|written| self::hook(written, folder)).transpose()?,
         suspend,
         statuses: statuses.map(|written| telling::statuses(written, folder)).transpose()?,
@@ -194,10 +200,20 @@ fn drift(written: &written::Drift) -> Result<DriftSettings, Complaint> {
 }
 
 fn discovery(written: written::Discovery) -> Result<discovery::Rules, Complaint> {
-    let rule = |written::Field { group, kind, path, action }: written::Field| {
+    let rule = |written::Field { group, kind, path, action, reason, split }: written::Field| {
         let wrong = |why: String| Complaint::new(why, "write a path such as `spec.runtime.image`");
         let action = schema::action(&action).ok_or_else(|| wrong(format!("`{action}` is no action")))?;
-        FieldRule::new(&group, &kind, &path, action).map_err(wrong)
+        let rule = FieldRule::new(&group, &kind, &path, action).map_err(wrong)?;
+        let rule = match split {
+            Some(written::Split { registry, repository, name, tag, digest }) => {
+                rule.in_parts(discovery::SplitKeys { registry, repository, name, tag, digest }).map_err(wrong)?
+            }
+            None => rule,
+        };
+        Ok(match reason {
+            Some(reason) => rule.because(&reason),
+            None => rule,
+        })
     };
     Ok(discovery::Rules {
         fields: written.fields.into_iter().map(rule).collect::<Result<_, _>>()?,
@@ -207,6 +223,30 @@ fn discovery(written: written::Discovery) -> Result<discovery::Rules, Complaint>
             written::Unclassified::Ignore => discovery::Unclassified::Ignore,
         },
     })
+}
+
+fn render(written: written::Render, folder: &Path) -> Result<RenderSettings, Complaint> {
+    let written::Render { kustomize, helm, time, memory, output, isolation } = written;
+    Ok(RenderSettings {
+        kustomize: kustomize.map(|path| folder.join(path)),
+        helm: helm.map(|path| folder.join(path)),
+        time: quantity::duration(&time)?,
+        memory: quantity::size(&memory)?,
+        output: quantity::size(&output)?,
+        isolation: match isolation {
+            written::Isolation::BestEffort => IsolationSetting::BestEffort,
+            written::Isolation::Required => IsolationSetting::Required,
+        },
+    })
+}
+
+fn rendered_folder(written: written::Folder) -> FolderSettings {
+    let written::Folder { path, renderer, release, namespace, values, kube_version, api_versions } = written;
+    let renderer = renderer.map(|renderer| match renderer {
+        written::Renderer::Kustomize => Renderer::Kustomize,
+        written::Renderer::Helm => Renderer::Helm,
+    });
+    FolderSettings { path: plain(&path), renderer, release, namespace, values, kube_version, api_versions }
 }
 
 fn limits(written: &written::Limits) -> Result<LimitSettings, Complaint> {
