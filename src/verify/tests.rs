@@ -1,6 +1,7 @@
 //! The room as a whole: real signatures, every byte of them changed, and every field flipped.
 
 mod fields;
+mod logged;
 mod real;
 mod verdicts;
 
