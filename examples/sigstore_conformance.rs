@@ -2,6 +2,7 @@
 //! `verify-bundle [--staging] --bundle FILE (--certificate-identity ID --certificate-oidc-issuer URL | --key FILE)
 //! [--trusted-root FILE] FILE_OR_DIGEST`. Exits with 0 where the bundle proves what is asked. Opens no connection.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -60,7 +61,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         }
         (None, Some(subject), Some(issuer)) => {
             let exactly = |text: &str| Expected::exactly(text).map_err(|error| error.to_string());
-            let identity = Identity { issuer: exactly(issuer)?, subject: exactly(subject)? };
+            let identity = Identity { issuer: exactly(issuer)?, subject: exactly(subject)?, claims: BTreeMap::new() };
             let certified = keyless::by_certificate(&bundle, artifact, &root, now()).map_err(|miss| miss.message)?;
             certified.among(&[identity]).map_err(|miss| miss.message)
         }

@@ -1,5 +1,7 @@
 //! From settings to edges: the one place where configuration becomes clients, sources and targets.
 
+pub mod trusting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,12 +11,14 @@ use crate::image::Host;
 use crate::manifest;
 use crate::outcome::Observer;
 use crate::pipeline::judge::Bounds;
-use crate::policy::{self, PolicySet};
+use crate::policy::PolicySet;
+use crate::push::Secret;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
 use crate::settings::{
-    ForeignImages, GateSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift, ObjectSelector,
-    ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings,
+    ForeignImages, GateSettings, HookSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift,
+    ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
+    TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
@@ -113,13 +117,7 @@ pub fn hosts(settings: &BTreeMap<Host, RegistrySettings>) -> Result<BTreeMap<Hos
 
 fn host_options(settings: &RegistrySettings) -> Result<HostOptions, Problem> {
     let RegistrySettings { mirrors, insecure, ca_file, concurrency, auth_realms, pull_secret: _ } = settings;
-    let ca = ca_file.as_ref().map(|path| {
-        trust::file::certificates(path).map_err(|why| {
-            Problem::new(ErrorCode::ConfigInvalid, format!("failed to read the roots: {why}"))
-                .in_file(path.display().to_string())
-                .with_help("check `caFile`, and that this user may read it")
-        })
-    });
+    let ca = ca_file.as_ref().map(|path| certificates(path));
     Ok(HostOptions {
         mirrors: mirrors.iter().map(mirror).collect(),
         insecure: *insecure,
@@ -130,35 +128,19 @@ fn host_options(settings: &RegistrySettings) -> Result<HostOptions, Problem> {
     })
 }
 
+/// The bytes of a file with further roots.
+fn certificates(path: &std::path::Path) -> Result<Vec<u8>, Problem> {
+    trust::file::certificates(path).map_err(|why| {
+        Problem::new(ErrorCode::ConfigInvalid, format!("failed to read the roots: {why}"))
+            .in_file(path.display().to_string())
+            .with_help("check `caFile`, and that this user may read it")
+    })
+}
+
 fn mirror(settings: &MirrorSettings) -> Mirror {
     let MirrorSettings { host, path, resolve_tags } = settings;
     let tags = if *resolve_tags { MirrorTags::Resolve } else { MirrorTags::Ignore };
     Mirror { host: host.clone(), prefix: path.clone().unwrap_or_default(), tags }
-}
-
-/// Loads policy files with the keys that they name.
-///
-/// # Errors
-/// Every problem of every file.
-pub fn policies(paths: &[PathBuf]) -> Result<PolicySet, Vec<Problem>> {
-    let mut files = Vec::new();
-    let mut problems = Vec::new();
-    for path in paths {
-        match trust::file::policy(path) {
-            Ok(file) => files.push(file),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    match policy::load(&files, &trust::file::beside) {
-        Ok(set) if problems.is_empty() => Ok(set),
-        Ok(_) => Err(problems),
-        // Without any file left, "no policy" would only hide why.
-        Err(_) if files.is_empty() && !problems.is_empty() => Err(problems),
-        Err(found) => {
-            problems.extend(found);
-            Err(problems)
-        }
-    }
 }
 
 /// The hosts that the daemon may ask for these policies, besides those with settings of their own.
@@ -210,6 +192,20 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
         timeout: GIT_TIMEOUT,
         cache: store.source_cache(&gate.name),
     })
+}
+
+/// What is wrong with the secret of a gate's push events; nothing, where it listens to none.
+#[must_use]
+pub fn hook_secret(gate: &GateSettings) -> Option<Problem> {
+    let HookSettings { provider, secret_file } = gate.hook.as_ref()?;
+    let read = std::fs::read(secret_file).map_err(|error| error.to_string());
+    let why = read.and_then(|bytes| Secret::read(*provider, &bytes).map_err(str::to_owned)).err()?;
+    let message = format!("failed to read the secret of push events to `{}`: {why}", gate.name);
+    Some(
+        Problem::new(ErrorCode::ConfigInvalid, message).in_file(secret_file.display().to_string()).with_help(
+            "write at least 16 random bytes into `hook.secretFile`; for GitLab, the webhook's signing token",
+        ),
+    )
 }
 
 /// A gate's target.

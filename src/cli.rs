@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod history;
 mod images;
 mod keyless;
 mod output;
@@ -19,6 +20,7 @@ use std::io::IsTerminal as _;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::gate::Answer;
 use crate::reason::{ErrorCode, Problem};
 use crate::report::{Report, Subject};
 use crate::telemetry;
@@ -63,6 +65,13 @@ enum Command {
     /// Works on policies
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Lists the decisions that were kept, the newest first
+    History(history::Args),
+    /// Says what was decided on a revision or an image, when, and why
+    Explain(history::ExplainArgs),
+    /// Works on the decision log
+    #[command(subcommand)]
+    Log(history::LogCommand),
     /// A small local world, and the daemon on it: no cluster, no network
     Demo(demo::Args),
     /// Prints a completion script for a shell
@@ -170,7 +179,10 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Images(args) => images::run(args),
         Command::Verify(args) => verify::run(args, environment, &output),
         Command::Demo(args) => demo::run(args, &logging, &output),
-        Command::Policy(command) => policy::run(command, &output),
+        Command::Policy(command) => policy::run(command, environment, &output),
+        Command::History(args) => history::run(args, environment, &output),
+        Command::Explain(args) => history::explain(args, environment, &output),
+        Command::Log(command) => history::log(command, environment, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "sealgate", &mut script);
@@ -212,7 +224,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Problem> {
     Ok(runtime.block_on(future))
 }
 
-/// A report on nothing but problems.
+/// A report on nothing but problems; undecided, where trying again may help against all of them.
 fn problem_report(problems: &[Problem]) -> Report {
-    Report::new(Subject::default(), &[], &[], problems, None)
+    let passing = problems.iter().all(|problem| Exit::of_error(problem.code) == Exit::Undecided);
+    let decision = if passing && !problems.is_empty() { Some(Answer::Undecided) } else { None };
+    Report::new(Subject::default(), &[], &[], problems, decision)
 }

@@ -4,6 +4,7 @@ mod backoff;
 mod deliver;
 mod gate;
 mod look;
+mod record;
 mod task;
 mod told;
 
@@ -12,7 +13,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -20,16 +21,20 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::assembly;
+use crate::assembly::{self, trusting, trusting::TrustPlan};
 use crate::http;
 use crate::metrics::Metrics;
+use crate::outcome::Observer;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::default_credential_files;
 use crate::report::Report;
-use crate::settings::{self, Settings};
+use crate::settings::{self, GateSettings, HookSettings, Settings};
 use crate::store::Store;
 use crate::trigger::{self, Reloads, Shutdown, Trigger, file_places};
+use crate::trust::Trust;
+use crate::trust::roots::Asking;
 
+use crate::http::hooks::{Book, Hook};
 use crate::http::status::{Board, GateStatus, Statuses};
 use gate::{Gate, Shared};
 
@@ -66,6 +71,7 @@ pub struct Once {
 /// Everything that gates need, and the gates themselves.
 struct World {
     gates: Vec<Gate>,
+    trust: Arc<Trust>,
     /// The registries that metrics call by their name.
     registries: BTreeSet<String>,
     stop: CancellationToken,
@@ -76,6 +82,7 @@ struct Kept {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     board: Board,
+    hooks: Book,
 }
 
 /// Runs until it is asked to leave.
@@ -109,7 +116,7 @@ impl Daemon {
         let one = |problem: Problem| vec![problem];
         let settings = settings::load(&invocation.config, &invocation.environment)?;
         let kept = Kept::open(&settings).map_err(one)?;
-        let mut world = World::build(settings.clone(), invocation, &kept).await?;
+        let mut world = World::build(settings.clone(), invocation, &kept, Asking::Background).await?;
         world.take_over(&kept);
         let (listener, address) = bind(&settings).await.map_err(one)?;
         let reloads = Reloads::listen().map_err(|error| deaf(&error))?;
@@ -137,7 +144,19 @@ impl Daemon {
         let mut tasks = JoinSet::new();
         let metrics = Arc::clone(&supervisor.kept.metrics);
         let scrape: http::Scrape = Arc::new(move || metrics.text().map_err(|error| error.to_string()));
-        let page = http::serve(listener, scrape, supervisor.kept.board.follow(), ending.clone().cancelled_owned());
+        let store = Arc::clone(&supervisor.kept.store);
+        let archive: http::Archive = Arc::new(move |asked| store.decisions(asked).map_err(|error| error.to_string()));
+        let metrics = Arc::clone(&supervisor.kept.metrics);
+        let observer: Arc<dyn Observer> = metrics;
+        let sources = http::Sources {
+            metrics: scrape,
+            gates: supervisor.kept.board.follow(),
+            archive,
+            ready: supervisor.kept.board.ready(),
+            hooks: Arc::clone(&supervisor.kept.hooks),
+            observer,
+        };
+        let page = http::serve(listener, sources, ending.clone().cancelled_owned());
         tasks.spawn(async move {
             page.await;
             "http"
@@ -154,6 +173,14 @@ impl Daemon {
             Some(dead) = tasks.join_next() => died(dead),
         }
     }
+}
+
+/// The push events that a gate listens to.
+fn listens(gate: &GateSettings, sender: &trigger::Sender) -> Option<(String, Hook)> {
+    let HookSettings { provider, secret_file } = gate.hook.clone()?;
+    let sender = sender.clone();
+    let pull = Arc::new(move || sender.send(Trigger::Pushed));
+    Some((gate.name.clone(), Hook { provider, secret_file, pull }))
 }
 
 fn deaf(error: &io::Error) -> Vec<Problem> {
@@ -184,7 +211,7 @@ fn died(dead: Result<&'static str, JoinError>) -> Ending {
 pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
     let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
-    let world = World::build(settings, invocation, &kept).await?;
+    let world = World::build(settings, invocation, &kept, Asking::WhenNeeded).await?;
     let start = BTreeSet::from([Trigger::Start]);
     let looks = world.gates.into_iter().map(|mut gate| {
         let start = start.clone();
@@ -211,17 +238,34 @@ impl Kept {
     fn open(settings: &Settings) -> Result<Self, Problem> {
         let metrics = Metrics::new()
             .map_err(|error| Problem::new(ErrorCode::ConfigInvalid, format!("failed to make metrics: {error}")))?;
-        Ok(Self { store: Arc::new(Store::open(&settings.state_dir)?), metrics: Arc::new(metrics), board: Board::new() })
+        let store = Store::open(&settings.state_dir)?;
+        metrics.history_faults(store.history_faults());
+        Ok(Self { store: Arc::new(store), metrics: Arc::new(metrics), board: Board::new(), hooks: Book::default() })
+    }
+
+    /// What fetches the keys and roots of policies; without a connection, where the configuration says so.
+    fn trust(&self, settings: &Settings, asking: Asking) -> Result<Trust, Problem> {
+        let plan = TrustPlan::of(settings, Some(self.store.roots()));
+        let asking = if settings.offline { Asking::Never } else { asking };
+        let metrics = Arc::clone(&self.metrics);
+        plan.open(asking, metrics)
     }
 }
 
 impl World {
     /// Builds every gate, or says everything that keeps one from being built.
-    async fn build(settings: Settings, invocation: &Invocation, kept: &Kept) -> Result<Self, Vec<Problem>> {
+    async fn build(
+        settings: Settings,
+        invocation: &Invocation,
+        kept: &Kept,
+        asking: Asking,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut loaded = Vec::new();
+        let trust = Arc::new(kept.trust(&settings, asking).map_err(|problem| vec![problem])?);
         for gate in &settings.gates {
-            match assembly::policies(&gate.policies) {
+            problems.extend(assembly::hook_secret(gate));
+            match trusting::policies(&gate.policies, &trust).await {
                 Ok(policies) => loaded.push((gate.clone(), policies)),
                 Err(found) => problems.extend(found),
             }
@@ -240,6 +284,7 @@ impl World {
         let shared = Arc::new(Shared {
             settings,
             plan,
+            trust: Arc::clone(&trust),
             store: Arc::clone(&kept.store),
             metrics: Arc::clone(&kept.metrics),
             board: kept.board.clone(),
@@ -255,7 +300,7 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { gates, registries, stop })
+        Ok(Self { gates, trust, registries, stop })
     }
 
     /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
@@ -266,8 +311,8 @@ impl World {
         kept.board.keep(&names);
         for gate in &mut self.gates {
             gate.recall();
-            kept.board.show(gate.status.clone());
         }
+        kept.board.show_all(self.gates.iter().map(|gate| gate.status.clone()).collect());
     }
 }
 
@@ -302,16 +347,28 @@ impl Supervisor {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
         let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
-        let World { gates, registries: _, stop } = world;
+        let World { gates, trust, registries: _, stop } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
+        let mut book = BTreeMap::new();
         for gate in gates {
             let (sender, receiver) = trigger::channel();
             senders.push(sender.clone());
+            book.extend(listens(&gate.settings, &sender));
             tasks.spawn(task::run(gate, sender, receiver));
         }
+        *self.kept.hooks.write().unwrap_or_else(PoisonError::into_inner) = book;
+        let keep_fresh = trust.roots().keep_fresh();
+        tokio::pin!(keep_fresh);
         let mut next = loop {
             tokio::select! {
+                () = &mut keep_fresh => {}
+                () = trust.roots().changed() => {
+                    for gate in &senders {
+                        gate.send(Trigger::PolicyChanged);
+                    }
+                    continue;
+                }
                 () = self.ending.cancelled() => break Next::Leave,
                 Some(dead) = tasks.join_next() => {
                     died(dead);
@@ -358,7 +415,7 @@ impl Supervisor {
         if settings.listen != self.settings.listen || settings.state_dir != self.settings.state_dir {
             tracing::warn!("`listen` and `stateDir` take effect at the next start");
         }
-        let world = World::build(settings.clone(), &self.invocation, &self.kept).await?;
+        let world = World::build(settings.clone(), &self.invocation, &self.kept, Asking::Background).await?;
         self.settings = settings;
         Ok(world)
     }

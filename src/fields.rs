@@ -344,15 +344,22 @@ impl<'a> Found<'a> {
 
     /// Takes note of a problem.
     pub fn report(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        self.report_as(self.code, place, message, help);
+    }
+
+    /// Takes note of a problem that is of another kind than those of the file itself.
+    pub fn report_as(&mut self, code: ErrorCode, place: Place, message: impl Into<String>, help: impl Into<String>) {
         match self.problems.len().cmp(&MAX_PROBLEMS) {
-            Ordering::Less => self.push(place, message, help),
-            Ordering::Equal => self.push(place, "there are more problems than are told", "mend these first"),
+            Ordering::Less => self.push(code, place, message, help),
+            Ordering::Equal => {
+                self.push(self.code, place, "there are more problems than are told", "mend these first");
+            }
             Ordering::Greater => {}
         }
     }
 
-    fn push(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
-        self.problems.push(Problem::new(self.code, message).in_file(self.file).at(place).with_help(help));
+    fn push(&mut self, code: ErrorCode, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(Problem::new(code, message).in_file(self.file).at(place).with_help(help));
     }
 
     /// Takes note of what was not accepted.

@@ -3,6 +3,7 @@
 //! Everything here is parsed once, at the edge, and carried as a proof afterwards. A [`reference::ImageRef`] keeps what
 //! was written *and* what it means; a [`PinnedImage`] has no tag, so that after resolving nobody can ask about it again.
 
+pub mod address;
 pub mod digest;
 pub mod platform;
 pub mod reference;

@@ -11,6 +11,7 @@
 pub mod artifact;
 pub mod image;
 pub mod outcome;
+pub mod push;
 pub mod reason;
 pub mod signer;
 pub mod snapshot;

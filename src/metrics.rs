@@ -8,12 +8,13 @@ pub mod labels;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use crate::outcome::{Cache, Event, Observer};
+use crate::outcome::{Cache, Event, HookResult, Observer};
 
 pub use gate::GateMetrics;
 pub use labels::{Drift, Stage, State, Step, Success};
@@ -32,6 +33,47 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_durations: HistogramVec,
     lookups: IntCounterVec,
+    roots: Roots,
+    hooks: IntCounterVec,
+    history_faults: IntGaugeVec,
+}
+
+/// The trust roots that are kept up to date; a series each from the first time that one is used.
+struct Roots {
+    refreshed: prometheus::IntGaugeVec,
+    expiry: prometheus::IntGaugeVec,
+    refreshes: IntCounterVec,
+}
+
+impl Roots {
+    fn new(set: &Set<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            refreshed: set.gauge(
+                "trust_root_refreshed_timestamp_seconds",
+                "When a trust root was last refreshed from its mirror; 0 where it never was.",
+                &["root"],
+            )?,
+            expiry: set.gauge(
+                "trust_root_expiry_timestamp_seconds",
+                "Until when a trust root may be relied on.",
+                &["root"],
+            )?,
+            refreshes: set.counter(
+                "trust_root_refresh_total",
+                "Attempts to refresh a trust root from its mirror.",
+                &["root", "result"],
+            )?,
+        })
+    }
+
+    fn known(&self, root: &str, refreshed: Option<Timestamp>, good_until: Option<Timestamp>) {
+        let seconds = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_second);
+        self.refreshed.with_label_values(&[root]).set(seconds(refreshed));
+        self.expiry.with_label_values(&[root]).set(seconds(good_until));
+        for success in Success::ALL {
+            self.refreshes.with_label_values(&[root, success.name()]);
+        }
+    }
 }
 
 impl Metrics {
@@ -54,7 +96,14 @@ impl Metrics {
                 &["registry", "operation", "code"],
                 BUCKETS,
             )?,
+            roots: Roots::new(&set)?,
             lookups: set.counter("cache_lookups_total", "Looks into caches.", &["cache", "result"])?,
+            hooks: set.counter("hook_requests_total", "Push events.", &["result"])?,
+            history_faults: set.gauge(
+                "history_faults",
+                "Entries of the decision log that are altered or missing, as found at the start.",
+                &[],
+            )?,
             gates: Mutex::default(),
             hosts: RwLock::default(),
             registry,
@@ -66,12 +115,21 @@ impl Metrics {
         )?;
         info.set(1.0);
         metrics.registry.register(Box::new(info))?;
+        for result in HookResult::ALL {
+            metrics.hooks.with_label_values(&[result.name()]);
+        }
+        metrics.history_faults(0);
         for cache in Cache::ALL {
             for result in ["hit", "miss"] {
                 metrics.lookups.with_label_values(&[cache.name(), result]);
             }
         }
         Ok(metrics)
+    }
+
+    /// What is altered or missing in the decision log.
+    pub fn history_faults(&self, count: usize) {
+        self.history_faults.with_label_values::<&str>(&[]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Names the configured registries: all others share one label.
@@ -135,8 +193,14 @@ impl Observer for Metrics {
                 self.requests.with_label_values(&labels).inc();
                 self.request_durations.with_label_values(&labels).observe(duration.as_secs_f64());
             }
+            Event::Hook { result } => self.hooks.with_label_values(&[result.name()]).inc(),
             Event::CacheLookup { cache, hit } => {
                 self.lookups.with_label_values(&[cache.name(), if *hit { "hit" } else { "miss" }]).inc();
+            }
+            Event::TrustRoot { root, refreshed, good_until } => self.roots.known(root, *refreshed, *good_until),
+            Event::TrustRootRefresh { root, succeeded } => {
+                let success = if *succeeded { Success::Ok } else { Success::Failed };
+                self.roots.refreshes.with_label_values(&[*root, success.name()]).inc();
             }
         }
     }
@@ -172,8 +236,8 @@ impl Set<'_> {
         Ok(metric)
     }
 
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<prometheus::IntGaugeVec, prometheus::Error> {
-        let metric = prometheus::IntGaugeVec::new(self.options(name, help), labels)?;
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        let metric = IntGaugeVec::new(self.options(name, help), labels)?;
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// What happened to one object at the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -77,6 +79,22 @@ pub enum Event<'a> {
         /// From the request to the end of the answer.
         duration: Duration,
     },
+    /// What is known of a trust root that is kept up to date.
+    TrustRoot {
+        /// The host of its mirror.
+        root: &'a str,
+        /// When it was last refreshed; never, where none.
+        refreshed: Option<Timestamp>,
+        /// Until when it may be relied on.
+        good_until: Option<Timestamp>,
+    },
+    /// A mirror of a trust root was asked.
+    TrustRootRefresh {
+        /// Its host.
+        root: &'a str,
+        /// Whether it gave a root.
+        succeeded: bool,
+    },
     /// A look into a cache.
     CacheLookup {
         /// Which one.
@@ -84,6 +102,24 @@ pub enum Event<'a> {
         /// Whether it was there.
         hit: bool,
     },
+    /// A push event, or what pretends to be one.
+    Hook {
+        /// What became of it.
+        result: HookResult,
+    },
+}
+
+/// What becomes of a push event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HookResult {
+    /// It was signed: its gate looks.
+    Accepted,
+    /// It was not signed, or not for a gate that listens.
+    Rejected,
+    /// It was larger than any event is.
+    TooLarge,
+    /// There were too many.
+    Limited,
 }
 
 /// What a registry is asked.
@@ -142,6 +178,22 @@ impl RegistryOperation {
             Self::Referrers => "referrers",
             Self::Token => "token",
             Self::Ping => "ping",
+        }
+    }
+}
+
+impl HookResult {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Rejected, Self::TooLarge, Self::Limited];
+
+    /// The metric label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::TooLarge => "too-large",
+            Self::Limited => "limited",
         }
     }
 }

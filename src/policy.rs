@@ -17,6 +17,7 @@ mod glob;
 mod keys;
 mod load;
 mod matching;
+pub mod material;
 pub mod requirement;
 mod rule;
 mod schema;
@@ -29,7 +30,6 @@ use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedR
 use rule::Rule;
 use written::Policy;
 
-pub use keys::Read;
 pub use load::PolicyFile;
 pub use matching::Matched;
 
@@ -52,11 +52,11 @@ pub struct PolicyId {
 /// What policy and rule are called where keys were given on the command line.
 const COMMAND_LINE: &str = "command line";
 
-/// Loads policy files. `read` fetches a key file: it is given the policy file's name and the path as written there.
+/// Loads policy files. `read` fetches what they name.
 ///
 /// # Errors
 /// Every problem of every file, with its place.
-pub fn load(files: &[PolicyFile], read: Read<'_>) -> Result<PolicySet, Vec<Problem>> {
+pub fn load(files: &[PolicyFile], read: material::Read<'_>) -> Result<PolicySet, Vec<Problem>> {
     let (identities, policies) = load::load(files, read)?.into_iter().unzip();
     Ok(PolicySet { policies, identities })
 }
@@ -163,21 +163,27 @@ impl PolicySet {
         matching::matching(&self.policies, repository, namespaces)
     }
 
-    /// The next instant after `now` at which an exception ends.
+    /// The next instant after `now` at which an exception or a trust root ends.
     #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions);
-        exceptions.map(|exception| exception.end).filter(|end| *end > now).min()
+        let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions).map(|exception| exception.end);
+        let rules = self.policies.iter().flat_map(|policy| &policy.rules);
+        let roots = rules.flat_map(authorities).filter_map(|authority| authority.signer.root()?.good_until());
+        exceptions.chain(roots).filter(|end| *end > now).min()
+    }
+}
+
+/// The authorities that a rule names.
+fn authorities(rule: &Rule) -> &[Authority] {
+    match &rule.requirement.demand {
+        Demand::Signatures(signatures) => signatures.authorities.as_slice(),
+        Demand::Unsigned | Demand::Excepted(_) => &[],
     }
 }
 
 /// The repositories other than the image's own in which a rule looks for signatures.
 fn sources(rule: &Rule) -> impl Iterator<Item = &Repository> {
-    let authorities = match &rule.requirement.demand {
-        Demand::Signatures(signatures) => signatures.authorities.as_slice(),
-        Demand::Unsigned | Demand::Excepted(_) => &[],
-    };
-    authorities.iter().filter_map(|authority| authority.source.as_ref())
+    authorities(rule).iter().filter_map(|authority| authority.source.as_ref())
 }
 
 #[cfg(test)]

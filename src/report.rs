@@ -1,13 +1,15 @@
 //! What happened to a revision, as data. Metrics, HTTP, the closing log event and the command line are functions of it.
 
 pub mod github;
+pub mod history;
 pub mod json;
 pub mod junit;
+pub mod kept;
 pub mod sarif;
 pub mod text;
 mod told;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::discovery::site::{Action, Object, Site};
 use crate::gate::{Answer, Judged};
@@ -143,7 +145,8 @@ pub struct Error {
 }
 
 /// The counts of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Summary {
     /// Images with a verdict.
     pub images: usize,

@@ -11,6 +11,7 @@ use crate::discovery;
 use crate::fields::{self, Found, Record, Shape};
 use crate::image::Host;
 use crate::manifest::{self, Node};
+use crate::push::Provider;
 use crate::reason::{ErrorCode, Place, Problem};
 use crate::snapshot::File;
 
@@ -42,6 +43,23 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The proxy.
     pub proxy: ProxySettings,
+    /// Whether no connection is opened but to what registries, source and target need.
+    pub offline: bool,
+    /// How the default trust root is kept up to date.
+    pub tuf: TufSettings,
+}
+
+/// How trust roots are kept up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TufSettings {
+    /// The mirror of the default root; the sigstore organisation's own, where none.
+    pub mirror: Option<String>,
+    /// The file with the TUF root of the default root; the public-good one, where none.
+    pub root: Option<PathBuf>,
+    /// The file with further roots for the mirrors.
+    pub ca_file: Option<PathBuf>,
+    /// How often mirrors are asked.
+    pub interval: Duration,
 }
 
 /// One source, one policy set, one target.
@@ -61,8 +79,19 @@ pub struct GateSettings {
     pub mode: Mode,
     /// What is done about drift.
     pub drift: DriftSettings,
+    /// The push events that it listens to.
+    pub hook: Option<HookSettings>,
     /// Whether it rests.
     pub suspend: bool,
+}
+
+/// The push events that a gate listens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookSettings {
+    /// Who sends them.
+    pub provider: Provider,
+    /// The file with the secret that they are signed with.
+    pub secret_file: PathBuf,
 }
 
 /// A Git source.
@@ -205,6 +234,13 @@ pub struct ProxySettings {
     pub https: Option<String>,
     /// Hosts that are reached without it.
     pub no_proxy: Vec<String>,
+}
+
+impl Default for TufSettings {
+    fn default() -> Self {
+        // The public-good repository renews what ends first within days.
+        Self { mirror: None, root: None, ca_file: None, interval: Duration::from_hours(6) }
+    }
 }
 
 impl Default for LimitSettings {

@@ -1,6 +1,7 @@
 //! Who can sign: public keys, told apart by their SPKI; identities of certificates, and the roots behind them. Pure
 //! data; checking a signature with one is `verify`'s.
 
+pub mod claim;
 pub mod identity;
 pub mod root;
 

@@ -1,4 +1,4 @@
-//! The state directory: pins, where each gate stands, evidence that was fetched.
+//! The state directory: pins, where each gate stands, evidence that was fetched, the decision log.
 //!
 //! Every write is whole or absent: a temporary file, flushed, renamed into place, its folder flushed. What the gate
 //! rests on (pins, state) is an error when it is damaged; evidence is a cache and counts as absent then. Verdicts are
@@ -6,6 +6,7 @@
 
 mod evidence;
 mod file;
+pub mod history;
 mod record;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub type Pins = BTreeMap<String, Digest>;
 pub struct Store {
     dir: PathBuf,
     evidence: Mutex<evidence::Shelf>,
+    history: history::History,
     /// Holds the lock while it is open.
     _lock: fs::File,
 }
@@ -83,14 +85,14 @@ impl Store {
     /// # Errors
     /// `config-invalid` when it cannot be used, or another process uses it.
     pub fn open(dir: &Path) -> Result<Self, Problem> {
-        Self::open_bounded(dir, EVIDENCE_BYTES)
+        Self::open_bounded(dir, EVIDENCE_BYTES, history::Bounds::default())
     }
 
-    /// As [`Store::open`], keeping at most so many bytes of evidence.
+    /// As [`Store::open`], keeping at most so many bytes of evidence, and so much of the decision log.
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub fn open_bounded(dir: &Path, evidence_bytes: u64) -> Result<Self, Problem> {
+    pub fn open_bounded(dir: &Path, evidence_bytes: u64, log: history::Bounds) -> Result<Self, Problem> {
         let failed = |error: io::Error| {
             Problem::new(
                 ErrorCode::ConfigInvalid,
@@ -101,13 +103,20 @@ impl Store {
         file::folder(dir).map_err(failed)?;
         let lock = lock(dir)?;
         let shelf = evidence::Shelf::open(&dir.join("evidence"), evidence_bytes).map_err(failed)?;
-        Ok(Self { dir: dir.to_owned(), evidence: Mutex::new(shelf), _lock: lock })
+        let history = history::History::open(dir, log).map_err(failed)?;
+        Ok(Self { dir: dir.to_owned(), evidence: Mutex::new(shelf), history, _lock: lock })
     }
 
     /// The folder in which a gate's source keeps its repository.
     #[must_use]
     pub fn source_cache(&self, gate: &str) -> PathBuf {
         self.dir.join("sources").join(file_name(gate))
+    }
+
+    /// The folder in which trust roots are kept.
+    #[must_use]
+    pub fn roots(&self) -> PathBuf {
+        self.dir.join("tuf")
     }
 
     /// The pins of a revision.

@@ -33,11 +33,13 @@ pub enum Trigger {
     Retry,
     /// Something at the target may have changed.
     TargetChanged,
+    /// The source's service told of a push.
+    Pushed,
 }
 
 impl Trigger {
     /// Every trigger.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Interval,
         Self::SourceChanged,
@@ -46,6 +48,7 @@ impl Trigger {
         Self::Reload,
         Self::Retry,
         Self::TargetChanged,
+        Self::Pushed,
     ];
 
     /// The name used in logs.
@@ -60,6 +63,7 @@ impl Trigger {
             Self::Reload => "reload",
             Self::Retry => "retry",
             Self::TargetChanged => "target-changed",
+            Self::Pushed => "pushed",
         }
     }
 }

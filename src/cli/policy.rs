@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::assembly;
 use crate::report::Subject;
 use crate::report::{Policy, Report};
 
 use super::output::{self, Form, Output, Stream};
-use super::{Exit, problem_report};
+use super::setup::{load, tool_trust};
+use super::{Environment, Exit, problem_report};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -19,12 +19,16 @@ pub(super) enum Command {
         /// The form of the report
         #[arg(long, value_enum, default_value_t = Form::Text, value_name = "FORM")]
         output: Form,
+        /// Connect to nothing: trust roots are those that were kept or come with this program
+        #[arg(long)]
+        offline: bool,
     },
 }
 
-pub(super) fn run(command: &Command, output: &Output) -> Exit {
-    let Command::Check { files, output: form } = command;
-    match assembly::policies(files) {
+pub(super) fn run(command: &Command, environment: &Environment, output: &Output) -> Exit {
+    let Command::Check { files, output: form, offline } = command;
+    let loaded = tool_trust(environment, *offline).and_then(|trust| load(files, &trust));
+    match loaded {
         Ok(set) => {
             let policies: Vec<Policy> = crate::pipeline::policies(&set);
             if *form == Form::Text {

@@ -51,7 +51,10 @@ impl Observer for Progress {
             Event::RegistryRequest { .. } => {
                 self.requests.fetch_add(1, Ordering::Relaxed);
             }
-            Event::CacheLookup { .. } => {}
+            Event::CacheLookup { .. }
+            | Event::Hook { .. }
+            | Event::TrustRoot { .. }
+            | Event::TrustRootRefresh { .. } => {}
         }
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::assembly::{self, RegistryPlan};
+use crate::assembly::{self, RegistryPlan, trusting, trusting::TrustPlan};
 use crate::discovery;
 use crate::gate::Finder;
 use crate::image::Host;
 use crate::manifest;
-use crate::outcome::Observer;
+use crate::outcome::{Observer, Unobserved};
 use crate::pipeline::judge::{Bounds, Judge};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
@@ -20,7 +20,8 @@ use crate::registry::{Access, Client, default_credential_files};
 use crate::settings::{self, LimitSettings, Settings};
 use crate::signer::PublicKey;
 use crate::source;
-use crate::trust;
+use crate::trust::roots::Asking;
+use crate::trust::{self, Trust};
 
 use super::keyless::Keyless;
 use super::output::Form;
@@ -117,13 +118,13 @@ impl Common {
         observer: Arc<dyn Observer>,
     ) -> Result<Setup, Vec<Problem>> {
         let background = match self.way()? {
-            Way::Policy => Self::tool(assembly::policies(&self.policy)?, environment),
+            Way::Policy => Self::tool(load(&self.policy, &tool_trust(environment, self.offline)?)?, environment),
             Way::Signers => {
-                let mut background = Self::tool(self.signer_policy()?, environment);
+                let mut background = Self::tool(self.signer_policy(environment)?, environment);
                 background.access.hosts.extend(Host::parse("docker.io"));
                 background
             }
-            Way::Gate { config, gate } => configured(&config, &gate, environment)?,
+            Way::Gate { config, gate } => self.configured(&config, &gate, environment)?,
         };
         let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits } = background;
         access.hosts.extend(typed.iter().cloned());
@@ -173,13 +174,13 @@ impl Common {
     }
 
     /// cosign's own habits: any of these keys, or this identity, for all images.
-    fn signer_policy(&self) -> Result<PolicySet, Vec<Problem>> {
+    fn signer_policy(&self, environment: &Environment) -> Result<PolicySet, Vec<Problem>> {
         match (self.key.is_empty(), self.keyless.is_asked()) {
             (false, true) => {
                 Err(usage("--key and the options for certificates exclude each other; a policy can name both"))
             }
             (true, true) => {
-                let (identity, root) = self.keyless.read()?;
+                let (identity, root) = self.keyless.read(&tool_trust(environment, self.offline)?)?;
                 Ok(PolicySet::from_identity(identity, root, &self.signed_annotations()?))
             }
             (_, false) => self.key_policy(),
@@ -227,6 +228,34 @@ impl Common {
         if problems.is_empty() { Ok(annotations) } else { Err(problems) }
     }
 
+    /// What a gate of the daemon goes by.
+    fn configured(
+        &self,
+        config: &std::path::Path,
+        gate: &str,
+        environment: &Environment,
+    ) -> Result<Background, Vec<Problem>> {
+        let settings = settings::load(config, environment)?;
+        let reading = assembly::registries(&settings, default_credential_files(environment));
+        let hosts = block_on(reading).map_err(|problem| vec![problem])??;
+        let trust = trust(&TrustPlan::of(&settings, cache(environment)), self.offline || settings.offline)?;
+        let Settings { gates, discovery, limits, .. } = settings;
+        let Some(found) = gates.iter().find(|found| found.name == gate) else {
+            let known: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
+            return Err(usage(format!("--gate {gate}: the configuration has {}", known.join(", "))));
+        };
+        let policies = load(&found.policies, &trust)?;
+        Ok(Background {
+            access: assembly::access(&policies),
+            policies,
+            hosts,
+            rules: discovery,
+            namespace: found.namespace.clone(),
+            exclude: found.source.exclude.clone(),
+            limits,
+        })
+    }
+
     /// A command-line tool may ask what its policy names, and loopback.
     fn tool(policies: PolicySet, environment: &Environment) -> Background {
         Background {
@@ -239,28 +268,6 @@ impl Common {
             limits: LimitSettings::default(),
         }
     }
-}
-
-/// What a gate of the daemon goes by.
-fn configured(config: &std::path::Path, gate: &str, environment: &Environment) -> Result<Background, Vec<Problem>> {
-    let settings = settings::load(config, environment)?;
-    let reading = assembly::registries(&settings, default_credential_files(environment));
-    let hosts = block_on(reading).map_err(|problem| vec![problem])??;
-    let Settings { gates, discovery, limits, .. } = settings;
-    let Some(found) = gates.iter().find(|found| found.name == gate) else {
-        let known: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
-        return Err(usage(format!("--gate {gate}: the configuration has {}", known.join(", "))));
-    };
-    let policies = assembly::policies(&found.policies)?;
-    Ok(Background {
-        access: assembly::access(&policies),
-        policies,
-        hosts,
-        rules: discovery,
-        namespace: found.namespace.clone(),
-        exclude: found.source.exclude.clone(),
-        limits,
-    })
 }
 
 impl Setup {
@@ -285,6 +292,28 @@ impl Setup {
     pub(super) fn source_limits(&self) -> source::Limits {
         source::Limits { file_bytes: self.limits.file_bytes, files: self.limits.files, ..source::Limits::default() }
     }
+}
+
+/// What fetches the keys and roots of policies for a tool that has no configuration.
+pub(super) fn tool_trust(environment: &Environment, offline: bool) -> Result<Trust, Vec<Problem>> {
+    trust(&TrustPlan { folder: cache(environment), ..TrustPlan::default() }, offline)
+}
+
+fn trust(plan: &TrustPlan, offline: bool) -> Result<Trust, Vec<Problem>> {
+    let asking = if offline { Asking::Never } else { Asking::WhenNeeded };
+    plan.open(asking, Arc::new(Unobserved)).map_err(|problem| vec![problem])
+}
+
+/// Where tools keep trust roots: below `XDG_CACHE_HOME`, or `~/.cache`; nowhere, where there is no home.
+fn cache(environment: &Environment) -> Option<PathBuf> {
+    let folder = |name: &str| environment.get(name).filter(|path| path.starts_with('/')).map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("sealgate/tuf"))
+}
+
+/// Loads policies with what they name.
+pub(super) fn load(paths: &[PathBuf], trust: &Trust) -> Result<PolicySet, Vec<Problem>> {
+    block_on(trusting::policies(paths, trust)).map_err(|problem| vec![problem])?
 }
 
 /// A problem with what was typed.

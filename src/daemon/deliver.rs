@@ -88,9 +88,11 @@ impl Gate {
         self.metrics.stage(Stage::Applied, revision);
         if self.state.applied.as_ref() != Some(revision) {
             self.metrics.applied(revision, now().as_second());
+            self.record_applied(&revision.id)?;
         }
         self.state.applied = Some(revision.clone());
         self.status.applied_decision = Some(Answer::Pass.name());
+        self.metrics.applied_state(Answer::Pass);
         self.keep_state()
     }
 
@@ -201,6 +203,8 @@ impl Gate {
         newest.decided.decision = Decision::Refuse(Vec::new());
         newest.decided.report = newest.decided.report.clone().refused(&newest.decided.judged);
         self.metrics.decided(Answer::Refuse, &newest.decided.judged);
-        self.status.report = Some(Arc::new(newest.decided.report.clone()));
+        let report = Arc::new(newest.decided.report.clone());
+        self.status.report = Some(Arc::clone(&report));
+        self.note_decision(&report);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::assembly::{self, RegistryPlan};
+use crate::assembly::{self, RegistryPlan, trusting};
 use crate::gate::{Answer, Decision, Finder};
 use crate::http::status::{Board, GateStatus};
 use crate::metrics::{GateMetrics, Metrics, Step, Success};
@@ -24,11 +24,15 @@ use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Store};
 use crate::target::Delivery;
+use crate::trust::Trust;
+
+use super::record::Standing;
 
 /// What all gates of a process share.
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) plan: RegistryPlan,
+    pub(super) trust: Arc<Trust>,
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
@@ -65,6 +69,8 @@ pub(super) struct Gate {
     /// What failed outside the decision, in the last look that came to something.
     pub(super) failures: Vec<Problem>,
     pub(super) tags_looked_at: Option<Timestamp>,
+    /// What was decided on the newest revision, and since when.
+    pub(super) standing: Option<Standing>,
     pub(super) status: GateStatus,
     pub(super) stop: CancellationToken,
 }
@@ -99,6 +105,7 @@ impl Gate {
         let name = settings.name.clone();
         let status = GateStatus { name, mode, suspended: settings.suspend, ..GateStatus::default() };
         metrics.policy_reload(Success::Ok);
+        metrics.suspended(settings.suspend);
         Ok(Self {
             settings,
             metrics,
@@ -115,6 +122,7 @@ impl Gate {
             turned_away: false,
             failures: Vec::new(),
             tags_looked_at: None,
+            standing: None,
             status,
             stop,
             shared,
@@ -128,15 +136,12 @@ impl Gate {
             Ok(None) => {}
             Err(problem) => tracing::warn!(gate = self.settings.name, error = %problem, "state cannot be read again"),
         }
+        self.remember();
     }
 
     /// Loads the policies again; says whether other ones are in force now. Broken files leave those in force.
     pub(super) async fn reload_policies(&mut self) -> bool {
-        let paths = self.settings.policies.clone();
-        let loaded = tokio::task::spawn_blocking(move || assembly::policies(&paths)).await;
-        let loaded = loaded.unwrap_or_else(|error| {
-            Err(vec![Problem::new(ErrorCode::PolicyUnavailable, format!("failed to load the policies: {error}"))])
-        });
+        let loaded = trusting::policies(&self.settings.policies, &self.shared.trust).await;
         let client = loaded.and_then(|set| match client(&self.shared, &set) {
             Ok(client) => Ok((set, client)),
             Err(problem) => Err(vec![problem]),
@@ -146,9 +151,10 @@ impl Gate {
                 let mended = !std::mem::take(&mut self.policies.broken).is_empty();
                 let changed = set.identities() != self.policies.set.identities();
                 if changed {
-                    self.policies.set = Arc::new(set);
                     self.client = client;
                 }
+                // The same policy may rest on a root that may be relied on for longer now.
+                self.policies.set = Arc::new(set);
                 if changed || mended {
                     self.metrics.policy_reload(Success::Ok);
                     tracing::info!(gate = self.settings.name, "policies loaded");
@@ -293,6 +299,12 @@ impl Gate {
 /// A problem that stands for a panic in work of ours: never a pass.
 pub(super) fn panicked(error: &tokio::task::JoinError) -> Problem {
     Problem::new(ErrorCode::SourceUnavailable, format!("failed to read the source: {error}"))
+        .with_help("please report this as a bug; nothing was let through")
+}
+
+/// A report that is no JSON: a mistake of ours.
+pub(super) fn unkept(error: &serde_json::Error) -> Problem {
+    Problem::new(ErrorCode::FileUnreadable, format!("failed to keep the decision: {error}"))
         .with_help("please report this as a bug; nothing was let through")
 }
 

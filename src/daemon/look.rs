@@ -150,6 +150,9 @@ impl Gate {
                 continue;
             }
             let retry = self.conclude(assessed);
+            if let Some(report) = self.status.report.clone() {
+                self.record_decision(&report)?;
+            }
             self.assess_applied().await;
             return match decision {
                 Decision::Pass(release) => self.deliver(&release).await.map(|()| Looked::Decided(retry)),
@@ -200,6 +203,7 @@ impl Gate {
         let Some(applied) = self.state.applied.clone() else { return };
         if let Some(newest) = self.newest.as_ref().filter(|newest| newest.revision.id == applied.id) {
             self.status.applied_decision = newest.decided.report.decision;
+            self.metrics.applied_state(newest.decided.decision.answer());
             return;
         }
         match self.assess(&applied).await {
@@ -214,9 +218,12 @@ impl Gate {
                     );
                 }
                 self.status.applied_decision = Some(answer.name());
+                self.metrics.applied_state(answer);
+                self.note_decision(&assessed.decided.report);
             }
             Err(problems) => {
                 self.status.applied_decision = Some(Answer::Undecided.name());
+                self.metrics.applied_state(Answer::Undecided);
                 self.failures.extend(problems);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -24,10 +25,14 @@ pub struct GateStatus {
     pub observed: Option<String>,
     /// Commits between the head before and the newest one, on which nobody decides any more; the newest first.
     pub superseded: Vec<String>,
+    /// Since when the newest commit has the decision that it has, RFC 3339.
+    pub decided_since: Option<String>,
     /// The newest commit that passed.
     pub passed: Option<String>,
     /// The commit at the target.
     pub applied: Option<String>,
+    /// Since when, RFC 3339.
+    pub applied_since: Option<String>,
     /// Whether the applied commit passes under the policies in force; none where that was not asked yet.
     pub applied_decision: Option<&'static str>,
     /// Objects at the target that differ from what was applied.
@@ -63,19 +68,35 @@ pub type Statuses = BTreeMap<String, GateStatus>;
 #[derive(Debug, Clone)]
 pub struct Board {
     sender: Arc<watch::Sender<Statuses>>,
+    /// Whether all gates were ready at once, at any time.
+    ready: Arc<AtomicBool>,
 }
 
 impl Board {
     /// An empty board.
     #[must_use]
     pub fn new() -> Self {
-        Self { sender: Arc::new(watch::Sender::new(Statuses::new())) }
+        Self { sender: Arc::new(watch::Sender::new(Statuses::new())), ready: Arc::default() }
     }
 
     /// Shows a gate's status.
     pub fn show(&self, status: GateStatus) {
+        self.show_all(vec![status]);
+    }
+
+    /// Whether all gates were ready at once, at any time until now.
+    #[must_use]
+    pub fn ready(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ready)
+    }
+
+    /// Shows several gates' statuses at once.
+    pub fn show_all(&self, gates: Vec<GateStatus>) {
         self.sender.send_modify(|statuses| {
-            statuses.insert(status.name.clone(), status);
+            statuses.extend(gates.into_iter().map(|gate| (gate.name.clone(), gate)));
+            if statuses.values().all(|gate| gate.ready || gate.suspended) {
+                self.ready.store(true, Ordering::Relaxed);
+            }
         });
     }
 

@@ -23,6 +23,8 @@ pub struct GateMetrics {
     registry: Registry,
     decisions: IntCounterVec,
     state: IntGaugeVec,
+    applied_state: IntGaugeVec,
+    suspended: IntGaugeVec,
     images: IntGaugeVec,
     revision_time: IntGaugeVec,
     last_success: IntGaugeVec,
@@ -44,6 +46,12 @@ impl GateMetrics {
         let metrics = Self {
             decisions: set.counter("gate_decisions_total", "Decisions on revisions.", &["decision"])?,
             state: set.gauge("gate_state", "1 for the state of the newest revision.", &["state"])?,
+            applied_state: set.gauge(
+                "gate_applied_state",
+                "1 for the decision on the applied revision under the policies in force.",
+                &["state"],
+            )?,
+            suspended: set.gauge("gate_suspended", "1 where the gate rests by its configuration.", &[])?,
             images: set.gauge("gate_images", "Images of the newest revision.", &["verdict", "basis"])?,
             revision_time: set.gauge(
                 "gate_revision_timestamp_seconds",
@@ -100,6 +108,10 @@ impl GateMetrics {
         for state in State::ALL {
             self.state.with_label_values(&[state.name()]);
         }
+        for answer in Answer::ALL {
+            self.applied_state.with_label_values(&[answer.name()]);
+        }
+        self.suspended.with_label_values::<&str>(&[]);
         for (verdict, basis) in verdicts_and_bases() {
             self.images.with_label_values(&[verdict, basis]);
         }
@@ -145,6 +157,18 @@ impl GateMetrics {
         for each in State::ALL {
             self.state.with_label_values(&[each.name()]).set(i64::from(each == state));
         }
+    }
+
+    /// The decision on the applied revision under the policies in force.
+    pub fn applied_state(&self, answer: Answer) {
+        for each in Answer::ALL {
+            self.applied_state.with_label_values(&[each.name()]).set(i64::from(each == answer));
+        }
+    }
+
+    /// Whether the gate rests.
+    pub fn suspended(&self, rests: bool) {
+        self.suspended.with_label_values::<&str>(&[]).set(i64::from(rests));
     }
 
     /// A revision reached a stage.

@@ -1,15 +1,14 @@
 //! The keys and trust roots that a policy file names: read once, told apart, and counted in the policy's digest.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use super::material::{Held, Material, Read, RootSource, Unread};
 use crate::fields::{Found, Path};
 use crate::manifest::tree::Node;
-use crate::reason::Place;
+use crate::reason::{ErrorCode, Place};
 use crate::signer::PublicKey;
 use crate::signer::root::TrustRoot;
-
-/// Fetches the bytes of a key file: the policy file's name and the path as written there, to bytes or a message.
-pub type Read<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>, String>;
 
 /// The keys of one policy.
 #[derive(Debug, Default)]
@@ -60,7 +59,7 @@ impl Keys {
         self.roots.get(&at)
     }
 
-    /// The trust root of one authority. None where it names none, or one that cannot be used, which is told here.
+    /// The trust root of one authority. None where it needs none, or names one that cannot be used, which is told here.
     fn trust_root(
         &mut self,
         authority: &Node,
@@ -69,24 +68,21 @@ impl Keys {
         path: &Path,
         found: &mut Found<'_>,
     ) -> Option<TrustRoot> {
-        let node = authority.get("trustRoot")?.get("file")?;
-        let name = node.as_str()?;
-        let bytes = read(file, name).map_err(|why| (format!("cannot read the trust root `{name}`: {why}"), HELP_PATH));
-        let root = bytes.and_then(|bytes| {
+        let (place, named) = named_root(authority)?;
+        let held = named.held(file, read);
+        let root = held.and_then(|Held { bytes, good_until }| {
             let root = TrustRoot::from_json(&bytes).and_then(|root| match authority.get("keyless") {
                 Some(_) => root.issues().map(|()| root),
                 None => Ok(root),
             });
             self.bytes.push(bytes);
-            root.map_err(|error| (format!("cannot use the trust root `{name}`: {error}"), HELP_ROOT))
+            root.map(|root| root.until(good_until)).map_err(|error| Trouble {
+                code: ErrorCode::PolicyInvalid,
+                message: format!("cannot use the {named}: {error}"),
+                help: HELP_ROOT,
+            })
         });
-        match root {
-            Ok(root) => Some(root),
-            Err((message, help)) => {
-                found.report(node.place, format!("{message} (in `{path}`)"), help);
-                None
-            }
-        }
+        told(root, place, path, found)
     }
 
     /// The key of one authority. None where the authority names none in a way that is told elsewhere, or where it is
@@ -100,35 +96,134 @@ impl Keys {
         found: &mut Found<'_>,
     ) -> Option<(Place, PublicKey)> {
         let (source, place) = source(authority.get("key")?)?;
-        let bytes = match source {
-            Source::Data(text) => Ok(text.as_bytes().to_vec()),
-            Source::File(name) => {
-                read(file, name).map_err(|why| (format!("cannot read the key file `{name}`: {why}"), HELP_FILE))
-            }
-        };
-        let key = bytes.and_then(|bytes| {
-            let key = PublicKey::from_pem(&bytes).map_err(|error| match source {
-                Source::File(name) => (format!("cannot use the key file `{name}`: {error}"), HELP_KEY),
-                Source::Data(_) => (format!("cannot use the key: {error}"), HELP_KEY),
+        let key = source.held(file, read).and_then(|bytes| {
+            let key = PublicKey::from_pem(&bytes).map_err(|error| Trouble {
+                code: ErrorCode::PolicyInvalid,
+                message: format!("cannot use the {source}: {error}"),
+                help: HELP_KEY,
             });
             self.bytes.push(bytes);
             key
         });
-        match key {
-            Ok(key) => Some((place, key)),
-            Err((message, help)) => {
-                found.report(place, format!("{message} (in `{path}`)"), help);
-                None
+        told(key, place, path, found).map(|key| (place, key))
+    }
+}
+
+/// What is wrong with something that an authority names.
+struct Trouble {
+    code: ErrorCode,
+    message: String,
+    help: &'static str,
+}
+
+impl Trouble {
+    fn of(unread: Unread, what: &dyn fmt::Display, help: &'static str) -> Self {
+        match unread {
+            Unread::Wrong(why) => {
+                Self { code: ErrorCode::PolicyInvalid, message: format!("cannot read the {what}: {why}"), help }
             }
+            Unread::Unavailable(why) => Self {
+                code: ErrorCode::PolicyUnavailable,
+                message: format!("failed to fetch the {what}: {why}"),
+                help: HELP_UNAVAILABLE,
+            },
         }
     }
 }
 
+/// Reports what is wrong.
+fn told<T>(outcome: Result<T, Trouble>, place: Place, path: &Path, found: &mut Found<'_>) -> Option<T> {
+    match outcome {
+        Ok(usable) => Some(usable),
+        Err(Trouble { code, message, help }) => {
+            found.report_as(code, place, format!("{message} (in `{path}`)"), help);
+            None
+        }
+    }
+}
+
+const HELP_UNAVAILABLE: &str = "make it reachable from here; it is asked again";
 const HELP_FILE: &str = "paths are relative to the policy's folder; put the public key there, or correct the path";
 const HELP_PATH: &str = "paths are relative to the policy's folder; put the trust root there, or correct the path";
 const HELP_ROOT: &str =
     "give a sigstore trusted root in JSON, as `cosign trusted-root create` and the TUF repository write it";
 const HELP_KEY: &str = "give one public key in PEM, as `cosign public-key` and `openssl … -pubout` print it";
+
+/// How an authority names its trust root.
+enum Named<'t> {
+    File(&'t str),
+    /// A mirror, with the file in which trust in it begins.
+    Tuf(&'t str, Option<&'t str>),
+    Default,
+}
+
+/// The trust root of an authority that needs one, and the place where it is named or needed. None too where it is named
+/// in a way that is told elsewhere.
+fn named_root(authority: &Node) -> Option<(Place, Named<'_>)> {
+    let Some(node) = authority.get("trustRoot") else {
+        let required = authority.get("transparencyLog").and_then(Node::as_str) == Some("require");
+        let needed = authority.get("keyless").is_some() || authority.get("key").is_some() && required;
+        return needed.then_some((authority.place, Named::Default));
+    };
+    match (node.get("file"), node.get("tuf")) {
+        (Some(file), None) => Some((file.place, Named::File(file.as_str()?))),
+        (None, Some(tuf)) => {
+            let root = match tuf.get("root") {
+                Some(root) => Some(root.as_str()?),
+                None => None,
+            };
+            Some((tuf.place, Named::Tuf(tuf.get("mirror")?.as_str()?, root)))
+        }
+        (None, None) | (Some(_), Some(_)) => None,
+    }
+}
+
+impl Named<'_> {
+    fn held(&self, file: &str, read: Read<'_>) -> Result<Held, Trouble> {
+        let at = |path: &str| Material::File { policy: file.to_owned(), path: path.to_owned() };
+        let material = match self {
+            Self::File(path) => at(path),
+            Self::Default => Material::Root(RootSource::Default),
+            Self::Tuf(mirror, root) => {
+                let initial = root.map(|path| read(&at(path)).map(|held| held.bytes)).transpose();
+                let initial = initial.map_err(|unread| Trouble::of(unread, self, HELP_PATH))?;
+                Material::Root(RootSource::Tuf { mirror: (*mirror).to_owned(), initial })
+            }
+        };
+        read(&material).map_err(|unread| Trouble::of(unread, self, HELP_PATH))
+    }
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(out, "trust root `{path}`"),
+            Self::Tuf(mirror, _) => write!(out, "trust root of `{mirror}`"),
+            Self::Default => out.write_str("default trust root"),
+        }
+    }
+}
+
+impl Source<'_> {
+    fn held(&self, file: &str, read: Read<'_>) -> Result<Vec<u8>, Trouble> {
+        match self {
+            Self::Data(text) => Ok(text.as_bytes().to_vec()),
+            Self::File(path) => {
+                let material = Material::File { policy: file.to_owned(), path: (*path).to_owned() };
+                read(&material).map(|held| held.bytes).map_err(|unread| Trouble::of(unread, self, HELP_FILE))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(out, "key file `{path}`"),
+            Self::Data(_) => out.write_str("key"),
+        }
+    }
+}
 
 fn source(key: &Node) -> Option<(Source<'_>, Place)> {
     let (file, data) = (key.get("file"), key.get("data"));

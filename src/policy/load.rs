@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::PolicyId;
-use super::keys::{Keys, Read};
+use super::keys::Keys;
+use super::material::Read;
 use super::schema;
 use super::written::{Policy, Written};
 use crate::fields::{self, Found, Path};

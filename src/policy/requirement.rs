@@ -110,6 +110,15 @@ impl Signer {
             Self::Identity(..) => None,
         }
     }
+
+    /// The trust root that certificates and logs are checked against, where there is one.
+    #[must_use]
+    pub fn root(&self) -> Option<&TrustRoot> {
+        match self {
+            Self::Key(_, root) => root.as_ref(),
+            Self::Identity(_, root) => Some(root),
+        }
+    }
 }
 
 impl Demands {

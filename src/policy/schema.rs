@@ -5,8 +5,9 @@ mod between;
 use super::exception;
 use super::glob::{NamespacePattern, Pattern};
 use super::trusted::{self, Trusted};
-use crate::fields::{Complaint, Record, Shape, nothing, optional, required};
+use crate::fields::{Complaint, Field, Record, Shape, nothing, optional, required};
 use crate::image::{Digest, Platform};
+use crate::signer::claim::Claim;
 use crate::signer::identity::{Expected, IdentityError};
 
 /// Longest name of a policy, rule or authority, in characters: it is read in reports.
@@ -88,11 +89,38 @@ static IDENTITY: Record = Record {
         optional("issuerRegExp", Shape::Text(matching)),
         optional("subject", Shape::Text(exactly)),
         optional("subjectRegExp", Shape::Text(matching)),
+        optional("claims", Shape::Record(&CLAIMS)),
     ],
     between: between::identity_is_whole,
 };
 
-static ROOT: Record = Record { fields: &[required("file", Shape::Text(text))], between: nothing };
+static CLAIMS: Record = Record { fields: &CLAIM_FIELDS, between: between::claims_are_single };
+
+/// Each claim, exact and as a pattern.
+static CLAIM_FIELDS: [Field; 2 * Claim::ALL.len()] = claim_fields();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which stops at an index out of bounds")]
+const fn claim_fields() -> [Field; 2 * Claim::ALL.len()] {
+    let mut fields = [const { optional("", Shape::Text(exactly)) }; 2 * Claim::ALL.len()];
+    let mut at = 0;
+    while at < Claim::ALL.len() {
+        fields[2 * at].name = Claim::ALL[at].name();
+        fields[2 * at + 1].name = Claim::ALL[at].pattern_name();
+        fields[2 * at + 1].shape = Shape::Text(matching);
+        at += 1;
+    }
+    fields
+}
+
+static ROOT: Record = Record {
+    fields: &[optional("file", Shape::Text(text)), optional("tuf", Shape::Record(&TUF))],
+    between: between::root_has_one_source,
+};
+
+static TUF: Record = Record {
+    fields: &[required("mirror", Shape::Text(mirror)), optional("root", Shape::Text(text))],
+    between: nothing,
+};
 
 static KEY: Record = Record {
     fields: &[
@@ -161,6 +189,20 @@ fn matching(pattern: &str) -> Result<(), Complaint> {
 fn identity(text: &str, error: &IdentityError) -> Complaint {
     let help = "write the whole issuer or subject as certificates name it; a pattern always takes the whole";
     Complaint::new(format!("`{}`: {error}", text.chars().take(80).collect::<String>().escape_debug()), help)
+}
+
+fn mirror(text: &str) -> Result<(), Complaint> {
+    let wrong = |why: &str| {
+        Complaint::new(format!("`{text}` {why}"), "write a URL such as `https://tuf.example.com/repository`")
+    };
+    let url = url::Url::parse(text).map_err(|_| wrong("is no URL"))?;
+    if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
+        return Err(wrong("is no `https` URL with a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has more than host and path"));
+    }
+    Ok(())
 }
 
 fn registry(text: &str) -> Result<(), Complaint> {

@@ -6,20 +6,29 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::image::Digest;
+use crate::policy::material::{Held, Material, RootSource, Unread};
 use crate::reason::{ErrorCode, Reason};
 use requirement::Demand;
 
 const KEY: &str = include_str!("../../config/ci.pub");
 const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
 
-fn read(_policy: &str, path: &str) -> Result<Vec<u8>, String> {
-    match path {
+fn read(material: &Material) -> Result<Held, Unread> {
+    let path = match material {
+        Material::File { policy: _, path } => path.as_str(),
+        Material::Root(RootSource::Tuf { mirror, .. }) if mirror.contains("down") => {
+            return Err(Unread::Unavailable("it is down".to_owned()));
+        }
+        Material::Root(_) => "trusted_root.json",
+    };
+    let bytes = match path {
         "ci.pub" | "same.pub" => Ok(KEY.as_bytes().to_vec()),
         "other.pub" => Ok(OTHER.as_bytes().to_vec()),
         "trusted_root.json" => Ok(sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec()),
         "private.pem" => Ok(b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n".to_vec()),
         _ => Err("no such file".to_owned()),
-    }
+    };
+    bytes.map(Held::for_ever).map_err(Unread::Wrong)
 }
 
 fn file(name: &str, text: &str) -> PolicyFile {
@@ -205,7 +214,7 @@ fn what_two_readers_read_differently_is_refused() {
 fn the_digest_covers_text_and_keys() {
     let text = with_spec("p", &rules(&[("r", "a.io/**", SIGNED)]));
     let digest = |text: &str, key: &'static str| {
-        let policies = load(&[file("p.yaml", text)], &|_, _| Ok(key.as_bytes().to_vec())).unwrap();
+        let policies = load(&[file("p.yaml", text)], &material::files(|_, _| Ok(key.as_bytes().to_vec()))).unwrap();
         policies.identities()[0].digest
     };
     assert_eq!(digest(&text, KEY), digest(&text, KEY));

@@ -13,6 +13,7 @@ use super::requirement::{Authority, Demand, Platforms, Requirement, Signatures, 
 use super::rule::Rule;
 use super::trusted::{self, Trusted};
 use crate::fields::Complaint;
+use crate::signer::claim::Claim;
 use crate::signer::identity::{Expected, Identity};
 
 /// One document of a policy file.
@@ -115,7 +116,18 @@ struct WrittenKey {
 #[serde(deny_unknown_fields)]
 struct WrittenRoot {
     #[serde(rename = "file")]
-    _file: String,
+    _file: Option<String>,
+    #[serde(rename = "tuf")]
+    _tuf: Option<WrittenTuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTuf {
+    #[serde(rename = "mirror")]
+    _mirror: String,
+    #[serde(rename = "root")]
+    _root: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -133,6 +145,8 @@ struct WrittenIdentity {
     subject: Option<String>,
     #[serde(rename = "subjectRegExp")]
     subject_pattern: Option<String>,
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -258,10 +272,10 @@ impl WrittenAuthority {
             (Some(_), None, None | Some(TransparencyLog::Ignore), None) => {
                 Ok(Signer::Key(keys.key(at).cloned().ok_or_else(|| wrong("has no key"))?, None))
             }
-            (Some(_), None, Some(TransparencyLog::Require), Some(_)) => {
+            (Some(_), None, Some(TransparencyLog::Require), _) => {
                 Ok(Signer::Key(keys.key(at).cloned().ok_or_else(|| wrong("has no key"))?, Some(root()?)))
             }
-            (None, Some(keyless), None | Some(TransparencyLog::Require), Some(_)) => {
+            (None, Some(keyless), None | Some(TransparencyLog::Require), _) => {
                 let identities: Vec<Identity> =
                     keyless.identities.iter().map(WrittenIdentity::identity).collect::<Result<_, _>>()?;
                 if identities.is_empty() {
@@ -279,7 +293,25 @@ impl WrittenIdentity {
         Ok(Identity {
             issuer: expected(self.issuer.as_deref(), self.issuer_pattern.as_deref(), "issuer")?,
             subject: expected(self.subject.as_deref(), self.subject_pattern.as_deref(), "subject")?,
+            claims: self.claims()?,
         })
+    }
+
+    fn claims(&self) -> Result<BTreeMap<Claim, Expected>, Complaint> {
+        let text = |name: &str| self.claims.get(name).map(String::as_str);
+        let mut claims = BTreeMap::new();
+        let mut read: usize = 0;
+        for claim in Claim::ALL {
+            let (exact, pattern) = (text(claim.name()), text(claim.pattern_name()));
+            if exact.is_some() || pattern.is_some() {
+                claims.insert(*claim, expected(exact, pattern, claim.name())?);
+                read = read.saturating_add(1);
+            }
+        }
+        if read == self.claims.len() {
+            return Ok(claims);
+        }
+        Err(Complaint::new("an identity asks for a claim that is none", "write it as the documentation does"))
     }
 }
 

@@ -11,7 +11,6 @@ use reqwest::header::{HeaderValue, LOCATION};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
-use super::address::is_public;
 use super::cache::Cache;
 use super::challenge::{self, host_of, same_authority};
 use super::credentials::Wallet;
@@ -22,6 +21,7 @@ use super::options::{HostOptions, Options};
 use super::scheme::{self, Scheme};
 use crate::artifact::Fault;
 use crate::image::Host;
+use crate::image::address::is_public;
 use crate::outcome::{Event, Observer, RegistryOperation};
 use crate::reason::{Problem, Reason};
 

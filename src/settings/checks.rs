@@ -84,6 +84,20 @@ fn between(text: &str, range: &RangeInclusive<Duration>) -> Result<(), Complaint
     Err(Complaint::new(format!("`{text}` is out of bounds"), help))
 }
 
+/// The URL of a service.
+pub(super) fn service(text: &str) -> Result<(), Complaint> {
+    let wrong =
+        |why: &str| Complaint::new(format!("`{text}` {why}"), "write a URL such as `https://tuf.example.com/path`");
+    let url = Url::parse(text).map_err(|_| wrong("is no URL"))?;
+    if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
+        return Err(wrong("is no `https` URL with a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has more than host and path"));
+    }
+    Ok(())
+}
+
 pub(super) fn host(text: &str) -> Result<(), Complaint> {
     Host::parse(text).map(drop).map_err(|error| Complaint::new(error.to_string(), "write `host` or `host:port`"))
 }

@@ -8,6 +8,7 @@ use crate::discovery::{self, FieldRule};
 use crate::fields::{Complaint, Field, Found, Path, Record, Shape, nothing, optional, required};
 use crate::image::Host;
 use crate::manifest::tree::Node;
+use crate::push::Provider;
 
 /// Most gates of one daemon: each is a task, and a label of every metric.
 const MAX_GATES: usize = 256;
@@ -22,7 +23,8 @@ pub(super) static SETTINGS: Record = Record {
         optional("discovery", Shape::Record(&DISCOVERY)),
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
-        optional("hooks", Shape::Later("leave it out: the source is polled at its interval")),
+        optional("offline", Shape::Flag),
+        optional("tuf", Shape::Record(&TUF)),
         optional("admission", Shape::Later("leave it out")),
     ],
     between: gates_and_registries_are_distinct,
@@ -42,8 +44,13 @@ static GATE: Record = Record {
         optional("mode", Shape::Word(&["enforce", "audit"])),
         optional("drift", Shape::Record(&DRIFT)),
         optional("suspend", Shape::Flag),
-        optional("hooks", Shape::Later("leave it out: the source is polled at its interval")),
+        optional("hook", Shape::Record(&HOOK)),
     ],
+    between: nothing,
+};
+
+static HOOK: Record = Record {
+    fields: &[required("provider", Shape::Word(&Provider::NAMES)), required("secretFile", Shape::Text(checks::text))],
     between: nothing,
 };
 
@@ -155,6 +162,16 @@ static PROXY: Record = Record {
     between: nothing,
 };
 
+static TUF: Record = Record {
+    fields: &[
+        optional("mirror", Shape::Text(checks::service)),
+        optional("root", Shape::Text(checks::text)),
+        optional("caFile", Shape::Text(checks::text)),
+        optional("interval", Shape::Text(checks::interval)),
+    ],
+    between: tuf_root_needs_a_mirror,
+};
+
 const fn size(name: &'static str) -> Field {
     optional(name, Shape::Quantity(checks::size))
 }
@@ -231,6 +248,13 @@ fn insecure_needs_no_roots(registry: &Node, path: &Path, found: &mut Found<'_>) 
     if let (true, Some(roots)) = (insecure, registry.get("caFile")) {
         let message = format!("`{path}` has both `insecure: true` and `caFile`");
         found.report(roots.place, message, "keep `caFile` for HTTPS with roots of your own, `insecure` for plain HTTP");
+    }
+}
+
+fn tuf_root_needs_a_mirror(tuf: &Node, path: &Path, found: &mut Found<'_>) {
+    if let (Some(root), None) = (tuf.get("root"), tuf.get("mirror")) {
+        let message = format!("`{path}` has `root` and no `mirror`");
+        found.report(root.place, message, "name the mirror of the repository that this root is of");
     }
 }
 

@@ -69,6 +69,7 @@ fn what_is_left_out_has_its_default() {
         namespace: None,
         mode: Mode::Enforce,
         drift: DriftSettings { objects: ObjectDrift::Correct, tags: None },
+        hook: None,
         suspend: false,
     };
     assert_eq!(settings.gates, [gate]);
@@ -228,7 +229,7 @@ fn a_wrong_configuration_is_refused_at_its_place() {
         (with("statedir: x\n"), 6, 1, "unknown field"),
         (with("listen: 8080\n"), 6, 9, "must be a string"),
         (with("listen: localhost:8080\n"), 6, 9, "no address"),
-        (with("hooks: {}\n"), 6, 8, "not supported yet"),
+        (with("hooks: {}\n"), 6, 1, "unknown field"),
         (with("admission: {}\n"), 6, 12, "not supported yet"),
         (with("limits: {fileBytes: 10Mib}\n"), 6, 21, "no size"),
         (with("limits: {fileBytes: 0}\n"), 6, 21, "out of bounds"),
@@ -264,7 +265,8 @@ fn a_wrong_configuration_is_refused_at_its_place() {
         (with("  mode: dry-run\n"), 6, 9, "cannot be `dry-run`"),
         (with("  drift: {objects: on}\n"), 6, 20, "cannot be"),
         (with("  drift: {tags: 10}\n"), 6, 17, "`off`, or a string"),
-        (with("  hooks: {}\n"), 6, 10, "not supported yet"),
+        (with("  hook: {provider: svn, secretFile: x}\n"), 6, 20, "cannot be `svn`"),
+        (with("  hook: {provider: github}\n"), 6, 9, "missing field `secretFile`"),
         (source("{git: 'https://bot:secret@git.example.com/x.git'}"), 3, 17, "credentials"),
         (source("{git: x, branch: 'a b'}"), 3, 28, "no branch"),
         (source("{git: x, path: ../y}"), 3, 26, "inside the repository"),

@@ -10,18 +10,19 @@ use super::kubernetes;
 use super::schema;
 use super::written::{self, Written};
 use super::{
-    AuthSettings, DriftSettings, GateSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift, ProxySettings,
-    PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, quantity,
+    AuthSettings, DriftSettings, GateSettings, HookSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift,
+    ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, TufSettings, quantity,
 };
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
+use crate::push::Provider;
 
 /// How often a branch is looked at, where nothing is said.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, offline, tuf } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -31,6 +32,19 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         discovery: self::discovery(discovery)?,
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
+        offline,
+        tuf: self::tuf(tuf, folder)?,
+    })
+}
+
+fn tuf(written: written::Tuf, folder: &Path) -> Result<TufSettings, Complaint> {
+    let written::Tuf { mirror, root, ca_file, interval } = written;
+    let default = TufSettings::default();
+    Ok(TufSettings {
+        mirror,
+        root: root.map(|path| folder.join(path)),
+        ca_file: ca_file.map(|path| folder.join(path)),
+        interval: interval.as_deref().map_or(Ok(default.interval), quantity::duration)?,
     })
 }
 
@@ -76,7 +90,7 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, suspend } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, hook, suspend } = written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -88,7 +102,17 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
             written::Mode::Audit => Mode::Audit,
         },
         drift: self::drift(&drift)?,
+        hook: hook.map(|written| self::hook(written, folder)).transpose()?,
         suspend,
+    })
+}
+
+fn hook(written: written::Hook, folder: &Path) -> Result<HookSettings, Complaint> {
+    let written::Hook { provider, secret_file } = written;
+    let wrong = || Complaint::new(format!("`{provider}` sends no push events that are known here"), "write `generic`");
+    Ok(HookSettings {
+        provider: Provider::of_name(&provider).ok_or_else(wrong)?,
+        secret_file: folder.join(secret_file),
     })
 }
 

@@ -19,6 +19,19 @@ pub(super) struct Written {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) proxy: Proxy,
+    #[serde(default)]
+    pub(super) offline: bool,
+    #[serde(default)]
+    pub(super) tuf: Tuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Tuf {
+    pub(super) mirror: Option<String>,
+    pub(super) root: Option<String>,
+    pub(super) ca_file: Option<String>,
+    pub(super) interval: Option<String>,
 }
 
 /// A file of registries alone.
@@ -40,8 +53,16 @@ pub(super) struct Gate {
     pub(super) mode: Mode,
     #[serde(default)]
     pub(super) drift: Drift,
+    pub(super) hook: Option<Hook>,
     #[serde(default)]
     pub(super) suspend: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Hook {
+    pub(super) provider: String,
+    pub(super) secret_file: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,8 +1,11 @@
 //! Whose certificates count: an issuer and a subject, each written out or as a pattern for the whole of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use regex::{Regex, RegexBuilder};
+
+use super::claim::Claim;
 
 /// Longest written issuer, subject or pattern, in bytes.
 const MAX_TEXT: usize = 2048;
@@ -18,6 +21,8 @@ pub struct Identity {
     pub issuer: Expected,
     /// The signer: an e-mail address or a URI.
     pub subject: Expected,
+    /// What the certificate must say about the build, all of it.
+    pub claims: BTreeMap<Claim, Expected>,
 }
 
 /// What one part of an identity must be.
@@ -50,6 +55,14 @@ impl Identity {
     #[must_use]
     pub fn is(&self, issuer: &str, subject: &str) -> bool {
         self.issuer.is(issuer) && self.subject.is(subject)
+    }
+
+    /// The first claim that a certificate which says this about its build does not fulfil.
+    #[must_use]
+    pub fn unfulfilled(&self, found: &BTreeMap<Claim, String>) -> Option<(Claim, &Expected)> {
+        let fulfilled = |claim: &Claim, expected: &Expected| found.get(claim).is_some_and(|text| expected.is(text));
+        let mut lacking = self.claims.iter().filter(|(claim, expected)| !fulfilled(claim, expected));
+        lacking.next().map(|(claim, expected)| (*claim, expected))
     }
 }
 
@@ -120,7 +133,8 @@ impl fmt::Display for Expected {
 
 impl fmt::Display for Identity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "subject {} of issuer {}", self.subject, self.issuer)
+        write!(out, "subject {} of issuer {}", self.subject, self.issuer)?;
+        self.claims.iter().try_for_each(|(claim, expected)| write!(out, " with {claim} {expected}"))
     }
 }
 
@@ -187,10 +201,41 @@ mod tests {
     #[test]
     fn issuer_and_subject_must_both_fit() {
         let exactly = |text: &str| Expected::exactly(text).unwrap();
-        let identity = Identity { issuer: exactly("i"), subject: exactly("s") };
+        let identity = Identity { issuer: exactly("i"), subject: exactly("s"), claims: BTreeMap::new() };
         assert!(identity.is("i", "s"));
         for (issuer, subject) in [("i", "i"), ("s", "s"), ("s", "i"), ("", "s"), ("i", "")] {
             assert!(!identity.is(issuer, subject), "{issuer} {subject}");
+        }
+    }
+
+    /// What a certificate says.
+    type Found<'a> = &'a [(Claim, &'a str)];
+
+    #[test]
+    fn every_claim_must_be_there_and_fit() {
+        let exactly = |text: &str| Expected::exactly(text).unwrap();
+        let claims = BTreeMap::from([
+            (Claim::BuildTrigger, exactly("push")),
+            (Claim::SourceRepositoryRef, Expected::matching("refs/tags/v.+").unwrap()),
+        ]);
+        let identity = Identity { issuer: exactly("i"), subject: exactly("s"), claims };
+        let cases: [(Found<'_>, Option<Claim>); 6] = [
+            (&[(Claim::BuildTrigger, "push"), (Claim::SourceRepositoryRef, "refs/tags/v1")], None),
+            (
+                &[(Claim::BuildTrigger, "push"), (Claim::SourceRepositoryRef, "refs/tags/v")],
+                Some(Claim::SourceRepositoryRef),
+            ),
+            (&[(Claim::BuildTrigger, "push")], Some(Claim::SourceRepositoryRef)),
+            (&[(Claim::BuildTrigger, ""), (Claim::SourceRepositoryRef, "refs/tags/v1")], Some(Claim::BuildTrigger)),
+            (
+                &[(Claim::GithubWorkflowTrigger, "push"), (Claim::SourceRepositoryRef, "refs/tags/v1")],
+                Some(Claim::BuildTrigger),
+            ),
+            (&[], Some(Claim::SourceRepositoryRef)),
+        ];
+        for (found, expected) in cases {
+            let found = found.iter().map(|(claim, text)| (*claim, (*text).to_owned())).collect();
+            assert_eq!(identity.unfulfilled(&found).map(|(claim, _)| claim), expected, "{found:?}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Whom certificates, logs and timestamps are believed: a sigstore trusted root. The bytes are handed in; nothing is
-//! fetched, and no root is built in.
+//! fetched.
 
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sigstore_trust_root::TrustedRoot;
 use sigstore_verify::Verifier;
 
@@ -16,7 +17,10 @@ const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot";
 
 /// A trusted root whose every part could be read.
 #[derive(Clone)]
-pub struct TrustRoot(Arc<Inner>);
+pub struct TrustRoot {
+    inner: Arc<Inner>,
+    good_until: Option<Timestamp>,
+}
 
 struct Inner {
     /// Of the bytes: what tells two roots apart.
@@ -64,7 +68,8 @@ impl TrustRoot {
             return Err(RootError::NoLog);
         }
         let verifier = Verifier::new(&root).map_err(|error| form(&error))?;
-        Ok(Self(Arc::new(Inner { digest: Digest::of(bytes), root, verifier })))
+        let inner = Arc::new(Inner { digest: Digest::of(bytes), root, verifier });
+        Ok(Self { inner, good_until: None })
     }
 
     /// Whether certificates can be checked against this root: authorities issue them, and logs show them.
@@ -72,37 +77,55 @@ impl TrustRoot {
     /// # Errors
     /// What is missing.
     pub fn issues(&self) -> Result<(), RootError> {
-        if self.0.root.certificate_authorities.is_empty() {
+        if self.inner.root.certificate_authorities.is_empty() {
             return Err(RootError::NoAuthority);
         }
-        if self.0.root.ctlogs.is_empty() {
+        if self.inner.root.ctlogs.is_empty() {
             return Err(RootError::NoCertificateLog);
         }
         Ok(())
     }
 
+    /// The same root, to be relied on until then; for ever, where none.
+    #[must_use]
+    pub fn until(self, good_until: Option<Timestamp>) -> Self {
+        Self { good_until, ..self }
+    }
+
+    /// Until when it may be relied on.
+    #[must_use]
+    pub fn good_until(&self) -> Option<Timestamp> {
+        self.good_until
+    }
+
+    /// Whether it may no longer be relied on.
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.good_until.is_some_and(|end| end <= now)
+    }
+
     /// The digest of its bytes.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.0.digest
+        self.inner.digest
     }
 
     /// Its parts.
     #[must_use]
     pub fn parts(&self) -> &TrustedRoot {
-        &self.0.root
+        &self.inner.root
     }
 
     /// What checks bundles against it.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
-        &self.0.verifier
+        &self.inner.verifier
     }
 }
 
 impl PartialEq for TrustRoot {
     fn eq(&self, other: &Self) -> bool {
-        self.0.digest == other.0.digest
+        self.inner.digest == other.inner.digest && self.good_until == other.good_until
     }
 }
 
@@ -110,7 +133,7 @@ impl Eq for TrustRoot {}
 
 impl fmt::Debug for TrustRoot {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "TrustRoot({})", self.0.digest)
+        write!(out, "TrustRoot({})", self.inner.digest)
     }
 }
 

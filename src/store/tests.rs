@@ -190,7 +190,7 @@ fn content_is_hashed_again_even_where_the_file_is_consistent() {
 #[test]
 fn the_least_recently_used_evidence_goes_first() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open_bounded(dir.path(), 20_000).unwrap();
+    let store = Store::open_bounded(dir.path(), 20_000, history::Bounds::default()).unwrap();
     let images: Vec<PinnedImage> = (0..8).map(|number| image(&format!("i{number}"))).collect();
     let get = |image: &PinnedImage| store.evidence(&image.repository, &image.digest).is_some();
     for image in &images {

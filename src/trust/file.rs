@@ -45,6 +45,14 @@ pub fn certificates(path: &Path) -> Result<Vec<u8>, String> {
     read(path, MAX_POLICY)
 }
 
+/// Reads a TUF root or a trusted root.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn root(path: &Path) -> Result<Vec<u8>, String> {
+    read(path, MAX_POLICY)
+}
+
 /// The bytes of a regular file, which a link may point at, as secrets in clusters do. A pipe could make us wait for ever.
 fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
     let told = |error: std::io::Error| error.to_string();
@@ -81,6 +89,6 @@ mod tests {
     #[test]
     fn the_example_policy_loads_from_disk() {
         let file = policy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policy.yaml")).unwrap();
-        crate::policy::load(&[file], &beside).unwrap();
+        crate::policy::load(&[file], &crate::policy::material::files(beside)).unwrap();
     }
 }

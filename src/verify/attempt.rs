@@ -55,6 +55,9 @@ fn proven(
     now: Timestamp,
 ) -> Result<(Digest, String, String), Miss> {
     let stranger = || stranger(reading.hint.as_ref(), signed, &[authority]);
+    if let Some(miss) = expired(authority, now) {
+        return Err(miss);
+    }
     match &authority.signer {
         Signer::Key(key, _) if !signed.is_by(key) => Err(stranger()),
         Signer::Key(key, root) => {
@@ -77,6 +80,13 @@ fn proven(
             }
         },
     }
+}
+
+/// What is wrong with an authority whose trust root may no longer be relied on: nothing that it would show counts.
+pub(super) fn expired(authority: &Authority, now: Timestamp) -> Option<Miss> {
+    let end = authority.signer.root().filter(|root| root.has_expired(now))?.good_until()?;
+    let message = format!("the trust root of authority `{}` expired at {end} and was not renewed", authority.name);
+    Some(Miss { check: Check::Form, reason: Reason::TrustRootUnavailable, message })
 }
 
 /// The miss of a signature that none of these authorities' signers made.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::attempt::{About, Attempt, attempt, stranger};
+use super::attempt::{About, Attempt, attempt, expired, stranger};
 use super::candidate::{Hint, Miss, Reading, read_all};
 use super::explain;
 use super::platforms::Wanted;
@@ -147,6 +147,10 @@ impl<'a> Question<'a> {
                 found.unknown.push(explain::not_asked(self, repository));
                 continue;
             };
+            let expired = authorities.iter().filter_map(|(_, authority)| expired(authority, self.now));
+            found
+                .unknown
+                .extend(expired.map(|miss| Finding::new(miss.reason, miss.message).of_rule(&self.requirement.rule)));
             for (position, reading) in case.readings.iter().enumerate() {
                 let best = self.weigh(reading, &authorities, &mut found.tally);
                 found.misses.extend(best.as_ref().err().cloned());

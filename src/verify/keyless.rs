@@ -13,12 +13,12 @@ pub(super) mod issuer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 use sigstore_trust_root::TransparencyLog;
-use sigstore_verify::crypto::{Checkpoint, VerificationKey, parse_certificate_info};
+use sigstore_verify::crypto::{Checkpoint, FulcioCiClaims, VerificationKey, parse_certificate_info};
 use sigstore_verify::types::{self, Bundle, TransparencyLogEntry};
 use sigstore_verify::{PublicKeyVerificationPolicy, VerificationPolicy};
 use x509_cert::der::Decode as _;
@@ -30,7 +30,8 @@ use super::verdict::Check;
 use crate::image::Digest;
 use crate::reason::Reason;
 use crate::signer::PublicKey;
-use crate::signer::identity::Identity;
+use crate::signer::claim::Claim;
+use crate::signer::identity::{Expected, Identity};
 use crate::signer::root::TrustRoot;
 
 /// Most log entries, and timestamps, of one signature: signers write one of each.
@@ -54,12 +55,15 @@ pub enum Artifact<'a> {
 pub struct Certified {
     issuer: String,
     subject: String,
+    /// What it says about the build.
+    claims: BTreeMap<Claim, String>,
 }
 
 impl Certified {
     /// What makes two signers one: issuer and subject. No key has this digest, since a key's is of DER.
     pub(super) fn signer(&self) -> Digest {
-        let Self { issuer, subject } = self;
+        // Claims narrow whom a rule believes; two builds of one workflow are one signer still.
+        let Self { issuer, subject, claims: _ } = self;
         Digest::of(format!("certificate identity\n{}\n{issuer}{subject}", issuer.len()).as_bytes())
     }
 
@@ -68,8 +72,15 @@ impl Certified {
     /// # Errors
     /// Who signed, and who should have.
     pub fn among(&self, identities: &[Identity]) -> Result<(), Miss> {
-        if identities.iter().any(|identity| identity.is(&self.issuer, &self.subject)) {
-            return Ok(());
+        let mut near = None;
+        for identity in identities.iter().filter(|identity| identity.is(&self.issuer, &self.subject)) {
+            match identity.unfulfilled(&self.claims) {
+                None => return Ok(()),
+                Some(lacking) => near = near.or(Some(lacking)),
+            }
+        }
+        if let Some((claim, expected)) = near {
+            return Err(self.lacks(claim, expected));
         }
         let expected = super::attempt::listed(identities.iter().map(Identity::to_string), "or");
         let message = format!(
@@ -78,6 +89,15 @@ impl Certified {
             escaped_to(&self.issuer, NAMED)
         );
         Err(Miss { check: Check::Identity, reason: Reason::IdentityMismatch, message })
+    }
+
+    fn lacks(&self, claim: Claim, expected: &Expected) -> Miss {
+        let found = match self.claims.get(&claim) {
+            Some(found) => format!("`{}`", escaped_to(found, NAMED)),
+            None => "none".to_owned(),
+        };
+        let message = format!("the certificate's claim {claim} is {found}; expected {expected}");
+        Miss { check: Check::Identity, reason: Reason::IdentityMismatch, message }
     }
 }
 
@@ -121,7 +141,8 @@ pub fn by_certificate(
     names_one(bundle)?;
     match (verified.issuer(), verified.identity()) {
         (Some(issuer), Some(subject)) => {
-            Ok(Certified { issuer: issuer.to_owned(), subject: subject.as_str().to_owned() })
+            let claims = verified.certificate().map(|certificate| said(&certificate.ci_claims)).unwrap_or_default();
+            Ok(Certified { issuer: issuer.to_owned(), subject: subject.as_str().to_owned(), claims })
         }
         (None, _) | (_, None) => Err(certificate("the certificate names no issuer, or no e-mail address or URI")),
     }
@@ -151,7 +172,37 @@ pub fn by_key(
 /// Who a certificate says that it is, without any proof: a hint for reports.
 pub(super) fn claimed(certificate: &types::DerCertificate) -> Option<Certified> {
     let certificate = parse_certificate_info(certificate).ok()?;
-    Some(Certified { issuer: certificate.issuer?, subject: certificate.identity?.as_str().to_owned() })
+    let claims = said(&certificate.ci_claims);
+    Some(Certified { issuer: certificate.issuer?, subject: certificate.identity?.as_str().to_owned(), claims })
+}
+
+/// What a certificate says about its build. What it does not say, or not in the form that it has, is not there.
+fn said(claims: &FulcioCiClaims) -> BTreeMap<Claim, String> {
+    let old = &claims.deprecated_github;
+    let text = |claim: &Claim| match claim {
+        Claim::GithubWorkflowTrigger => &old.workflow_trigger,
+        Claim::GithubWorkflowSha => &old.workflow_sha,
+        Claim::GithubWorkflowName => &old.workflow_name,
+        Claim::GithubWorkflowRepository => &old.workflow_repository,
+        Claim::GithubWorkflowRef => &old.workflow_ref,
+        Claim::BuildSignerUri => &claims.build_signer_uri,
+        Claim::BuildSignerDigest => &claims.build_signer_digest,
+        Claim::RunnerEnvironment => &claims.runner_environment,
+        Claim::SourceRepositoryUri => &claims.source_repository_uri,
+        Claim::SourceRepositoryDigest => &claims.source_repository_digest,
+        Claim::SourceRepositoryRef => &claims.source_repository_ref,
+        Claim::SourceRepositoryIdentifier => &claims.source_repository_identifier,
+        Claim::SourceRepositoryOwnerUri => &claims.source_repository_owner_uri,
+        Claim::SourceRepositoryOwnerIdentifier => &claims.source_repository_owner_identifier,
+        Claim::BuildConfigUri => &claims.build_config_uri,
+        Claim::BuildConfigDigest => &claims.build_config_digest,
+        Claim::BuildTrigger => &claims.build_trigger,
+        Claim::RunInvocationUri => &claims.run_invocation_uri,
+        Claim::SourceRepositoryVisibility => &claims.source_repository_visibility_at_signing,
+        Claim::DeploymentEnvironment => &claims.deployment_environment,
+        Claim::TokenSubject => &claims.token_subject,
+    };
+    Claim::ALL.iter().filter_map(|claim| Some((*claim, text(claim).clone()?))).collect()
 }
 
 /// No two readers can see different signers in the certificate: it has one name, and no extension twice.

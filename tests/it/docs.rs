@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use sealgate::reason::{ErrorCode, Reason, Weight};
-use sealgate::{assembly, settings};
+use sealgate::assembly::trusting::{self, TrustPlan};
+use sealgate::outcome::Unobserved;
+use sealgate::policy::PolicySet;
+use sealgate::reason::{ErrorCode, Problem, Reason, Weight};
+use sealgate::settings;
+use sealgate::trust::roots::Asking;
 
 use crate::dashboards::scrape::Scrape;
 
@@ -37,9 +42,7 @@ fn marked_examples_load() {
             fs::write(&path, &block.text).unwrap();
             let place = format!("{}:{}", page.display(), block.line);
             match block.info.as_str() {
-                "yaml policy" => {
-                    drop(assembly::policies(&[path]).unwrap_or_else(|problems| panic!("{place}: {problems:?}")))
-                }
+                "yaml policy" => drop(policies(&path).unwrap_or_else(|problems| panic!("{place}: {problems:?}"))),
                 "yaml configuration" => {
                     drop(
                         settings::load(&path, &BTreeMap::new())
@@ -57,10 +60,17 @@ fn marked_examples_load() {
     assert!(loaded > 2, "{loaded} examples are marked");
 }
 
+/// Loads a policy with what it names, without a connection.
+fn policies(path: &Path) -> Result<PolicySet, Vec<Problem>> {
+    let trust = TrustPlan::default().open(Asking::Never, Arc::new(Unobserved)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(trusting::policies(&[path.to_owned()], &trust))
+}
+
 #[test]
 fn the_examples_of_the_repository_load() {
     for policy in ["config/policy.yaml", "deploy/base/policy.yaml"] {
-        assembly::policies(&[root().join(policy)]).unwrap_or_else(|problems| panic!("{policy}: {problems:?}"));
+        policies(&root().join(policy)).unwrap_or_else(|problems| panic!("{policy}: {problems:?}"));
     }
     for file in ["config/sealgate.yaml", "deploy/base/sealgate.yaml"] {
         settings::load(&root().join(file), &BTreeMap::new()).unwrap_or_else(|problems| panic!("{file}: {problems:?}"));
@@ -103,7 +113,8 @@ fn commands_and_options_exist() {
                     continue;
                 };
                 let words: Vec<&str> = typed.split(" #").next().unwrap().split_whitespace().collect();
-                let command: Vec<&str> = if words[0] == "policy" { words[..2].to_vec() } else { words[..1].to_vec() };
+                let command: Vec<&str> =
+                    if ["policy", "log"].contains(&words[0]) { words[..2].to_vec() } else { words[..1].to_vec() };
                 let help = helps.entry(command.join(" ")).or_insert_with(|| help(&command));
                 for option in words.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
                     let option = option.split('=').next().unwrap();

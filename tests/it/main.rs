@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod cli;
 mod conformance;
 mod daemon;
@@ -24,8 +25,11 @@ mod demo;
 mod discovery;
 mod docs;
 mod gate;
+mod history;
+mod hooks;
 mod http;
 mod kubernetes;
+mod load;
 mod matrix;
 mod pin;
 mod policy;
@@ -35,4 +39,5 @@ mod settings;
 mod sigstore;
 mod source;
 mod support;
+mod tuf;
 mod yaml_go;

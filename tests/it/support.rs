@@ -12,4 +12,5 @@ pub mod signing;
 pub mod sigstore;
 pub mod ssh;
 pub mod token_server;
+pub mod tuf;
 pub mod world;

@@ -63,7 +63,8 @@ impl Registry for Fake {
 
 async fn judge(fake: &Fake, references: &[&str], pins: &Pins) -> Judging {
     let file = PolicyFile { name: "policy.yaml".to_owned(), text: POLICY.as_bytes().to_vec().into() };
-    let policies = crate::policy::load(&[file], &|_, _| Err("no file".to_owned())).unwrap();
+    let policies =
+        crate::policy::load(&[file], &crate::policy::material::files(|_, _| Err("no file".to_owned()))).unwrap();
     let judge = Judge {
         registry: fake,
         policies: &policies,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::fields::{Found, Path};
 use crate::manifest::tree::Node;
+use crate::signer::claim::Claim;
 
 pub(super) fn rules_have_distinct_names(spec: &Node, path: &Path, found: &mut Found<'_>) {
     distinct_names(spec.get("rules"), "rule", &path.field("rules"), found);
@@ -75,23 +76,24 @@ fn root_where_it_counts(authority: &Node, path: &Path, found: &mut Found<'_>) {
         let message = format!("`{}` beside `keyless` is not supported yet", path.field("transparencyLog"));
         found.report(log.place, message, "leave it out: certificates always need a transparency log");
     }
-    match (authority.get("keyless"), authority.get("trustRoot")) {
-        (Some(node), None) => found.report(
-            node.place,
-            format!("`{path}` without `trustRoot` is not supported yet"),
-            "name a trust root file: `trustRoot: {file: trusted_root.json}`",
-        ),
-        (None, None) if required => found.report(
-            authority.place,
-            format!("`transparencyLog: require` without `trustRoot` is not supported yet (in `{path}`)"),
-            "name a trust root file: `trustRoot: {file: trusted_root.json}`",
-        ),
-        (None, Some(root)) if authority.get("key").is_some() && !required => found.report(
+    if let (None, Some(root)) = (authority.get("keyless"), authority.get("trustRoot"))
+        && authority.get("key").is_some()
+        && !required
+    {
+        found.report(
             root.place,
             format!("`{}` has no effect: nothing is checked against it", path.field("trustRoot")),
             "add `transparencyLog: require`, or leave it out: keys alone need no trust root",
-        ),
-        (Some(_), Some(_)) | (None, None | Some(_)) => {}
+        );
+    }
+}
+
+pub(super) fn root_has_one_source(root: &Node, path: &Path, found: &mut Found<'_>) {
+    let help = "write `file: …` or `tuf: {mirror: …}`, or leave `trustRoot` out for the default root";
+    match (root.get("file"), root.get("tuf")) {
+        (Some(_), None) | (None, Some(_)) => {}
+        (None, None) => found.report(root.place, format!("`{path}` names no trust root"), help),
+        (Some(_), Some(tuf)) => found.report(tuf.place, format!("`{path}` names more than one trust root"), help),
     }
 }
 
@@ -108,6 +110,19 @@ pub(super) fn identity_is_whole(identity: &Node, path: &Path, found: &mut Found<
                 let message = format!("`{}` stands beside `{exact}`", path.field(pattern));
                 found.report(node.place, message, "keep one of them; further identities are entries of their own");
             }
+        }
+    }
+}
+
+/// At least one claim, each in one way.
+pub(super) fn claims_are_single(claims: &Node, path: &Path, found: &mut Found<'_>) {
+    if claims.entries().is_some_and(<[_]>::is_empty) {
+        found.report(claims.place, format!("`{path}` names no claim"), "name one, or leave it out");
+    }
+    for claim in Claim::ALL {
+        if let (Some(_), Some(node)) = (claims.get(claim.name()), claims.get(claim.pattern_name())) {
+            let message = format!("`{}` stands beside `{claim}`", path.field(claim.pattern_name()));
+            found.report(node.place, message, "keep one of them; further identities are entries of their own");
         }
     }
 }

@@ -38,6 +38,8 @@ pub(in crate::verify) struct Wish {
     pub(in crate::verify) usage: ExtendedKeyUsagePurpose,
     pub(in crate::verify) certificate_logged: bool,
     pub(in crate::verify) signed_at: i64,
+    /// Further extensions of Fulcio's: the last number, and the content.
+    pub(in crate::verify) claims: Vec<(u64, Vec<u8>)>,
 }
 
 /// A key with a certificate for it.
@@ -56,6 +58,7 @@ impl Default for Wish {
             usage: ExtendedKeyUsagePurpose::CodeSigning,
             certificate_logged: true,
             signed_at: SIGNED_AT,
+            claims: Vec::new(),
         }
     }
 }
@@ -125,11 +128,15 @@ impl Sigstore {
         params.not_after = date_time_ymd(2025, 11, 2);
         if let Some(issuer) = wish.issuer {
             // As it stands there, for old readers, and as a UTF8String.
-            let text = [&[0x0c, u8::try_from(issuer.len()).unwrap()], issuer.as_bytes()].concat();
+            let text = utf8_string(issuer);
             for (last, content) in [(1, issuer.as_bytes().to_vec()), (8, text)] {
                 let oid = [1, 3, 6, 1, 4, 1, 57264, 1, last];
                 params.custom_extensions.push(CustomExtension::from_oid_content(&oid, content));
             }
+        }
+        for (last, content) in &wish.claims {
+            let oid = [1, 3, 6, 1, 4, 1, 57264, 1, *last];
+            params.custom_extensions.push(CustomExtension::from_oid_content(&oid, content.clone()));
         }
         if wish.certificate_logged {
             let unlogged = params.signed_by(&key, &self.authority).unwrap();
@@ -264,6 +271,11 @@ fn envelope(key: &KeyPair, statement: &Value) -> (Vec<u8>, Vec<u8>) {
     message.extend_from_slice(&payload);
     let signature = key.sign(&message).unwrap();
     (payload, signature)
+}
+
+/// A short text as a `UTF8String` in DER.
+pub(in crate::verify) fn utf8_string(text: &str) -> Vec<u8> {
+    [&[0x0c, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
 }
 
 fn key_pair() -> KeyPair {

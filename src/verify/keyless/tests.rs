@@ -1,18 +1,21 @@
 //! What certificates and logs prove, with a sigstore of the tests' own: everything in order counts, and each part made
 //! wrong is refused at its check.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::{Value, json};
 
-use super::issuer::{ISSUER, SIGNED_AT, SUBJECT, Sigstore, Wish, attestation, hashed};
+use super::issuer::{ISSUER, SIGNED_AT, SUBJECT, Sigstore, Wish, attestation, hashed, utf8_string};
 use crate::artifact::Artifact;
 use crate::image::{Digest, PinnedImage};
 use crate::policy::requirement::{Authority, Signer};
 use crate::reason::Reason;
 use crate::signer::PublicKey;
+use crate::signer::claim::Claim;
 use crate::signer::identity::{Expected, Identity};
 use crate::signer::root::TrustRoot;
 use crate::verify::fixtures::{
@@ -30,7 +33,15 @@ fn app() -> PinnedImage {
 }
 
 fn exactly(issuer: &str, subject: &str) -> Identity {
-    Identity { issuer: Expected::exactly(issuer).unwrap(), subject: Expected::exactly(subject).unwrap() }
+    Identity {
+        issuer: Expected::exactly(issuer).unwrap(),
+        subject: Expected::exactly(subject).unwrap(),
+        claims: BTreeMap::new(),
+    }
+}
+
+fn identity(issuer: Expected, subject: Expected) -> Identity {
+    Identity { issuer, subject, claims: BTreeMap::new() }
 }
 
 fn keyless(identities: Vec<Identity>, root: TrustRoot) -> Authority {
@@ -117,11 +128,11 @@ fn issuer_and_subject_must_be_of_one_identity() {
         (vec![exactly("https://token.example.co", SUBJECT)], miss),
         (vec![exactly(ISSUER, &SUBJECT[..SUBJECT.len() - 1])], miss),
         (vec![exactly(SUBJECT, ISSUER)], miss),
-        (vec![Identity { issuer: exact(ISSUER), subject: pattern("https://example.com/acme/.+@refs/tags/.+") }], None),
-        (vec![Identity { issuer: exact(ISSUER), subject: pattern("https://example.com/acme/") }], miss),
-        (vec![Identity { issuer: exact(ISSUER), subject: pattern("acme") }], miss),
-        (vec![Identity { issuer: pattern("https://token"), subject: exact(SUBJECT) }], miss),
-        (vec![Identity { issuer: pattern("https://token.*"), subject: exact(SUBJECT) }], None),
+        (vec![identity(exact(ISSUER), pattern("https://example.com/acme/.+@refs/tags/.+"))], None),
+        (vec![identity(exact(ISSUER), pattern("https://example.com/acme/"))], miss),
+        (vec![identity(exact(ISSUER), pattern("acme"))], miss),
+        (vec![identity(pattern("https://token"), exact(SUBJECT))], miss),
+        (vec![identity(pattern("https://token.*"), exact(SUBJECT))], None),
     ];
     for (identities, expected) in cases {
         for artifact in [bundle_layer(&bundle(&sigstore, &Wish::default())), attached(&sigstore, &Wish::default())] {
@@ -149,6 +160,66 @@ fn each_wish_made_wrong_is_refused_at_its_check() {
             expect(what, &judged(vec![artifact], acme(&sigstore), NOW), expected);
         }
     }
+}
+
+#[test]
+fn claims_about_the_build_are_further_conditions() {
+    let sigstore = Sigstore::new();
+    let mismatch = Some((Check::Identity, Reason::IdentityMismatch));
+    let invalid = Some((Check::Certificate, Reason::CertificateInvalid));
+    let text = utf8_string;
+    let raw = |text: &str| text.as_bytes().to_vec();
+    let asked = BTreeMap::from([
+        (Claim::BuildTrigger, Expected::exactly("push").unwrap()),
+        (Claim::GithubWorkflowRef, Expected::matching("refs/tags/v[0-9]+").unwrap()),
+    ]);
+    let cases = [
+        ("both", vec![(20, text("push")), (6, raw("refs/tags/v1"))], None),
+        ("and more", vec![(11, text("self-hosted")), (20, text("push")), (6, raw("refs/tags/v1"))], None),
+        ("another value", vec![(20, text("pull_request")), (6, raw("refs/tags/v1"))], mismatch),
+        ("only a part", vec![(20, text("push")), (6, raw("refs/tags/v1-rc"))], mismatch),
+        ("one of two", vec![(20, text("push"))], mismatch),
+        ("none", vec![], mismatch),
+        ("a text that is none", vec![(20, raw("push")), (6, raw("refs/tags/v1"))], mismatch),
+        ("more behind", vec![(20, [text("push"), vec![0]].concat()), (6, raw("refs/tags/v1"))], mismatch),
+        ("under another number", vec![(2, raw("push")), (6, raw("refs/tags/v1"))], mismatch),
+        ("twice", vec![(20, text("pull_request")), (20, text("push")), (6, raw("refs/tags/v1"))], invalid),
+    ];
+    for (what, claims, expected) in cases {
+        let wish = Wish { claims, ..Wish::default() };
+        let identity = Identity { claims: asked.clone(), ..exactly(ISSUER, SUBJECT) };
+        for artifact in [bundle_layer(&bundle(&sigstore, &wish)), attached(&sigstore, &wish)] {
+            let authority = keyless(vec![identity.clone()], sigstore.root());
+            expect(what, &judged(vec![artifact], authority, NOW), expected);
+        }
+    }
+    // Every claim is asked under its own number.
+    for claim in Claim::ALL {
+        let content = if claim.number() < 8 { raw("value") } else { text("value") };
+        let wish = Wish { claims: vec![(u64::from(claim.number()), content)], ..Wish::default() };
+        let artifact = bundle_layer(&bundle(&sigstore, &wish));
+        for (value, expected) in [("value", None), ("other", mismatch)] {
+            let claims = BTreeMap::from([(*claim, Expected::exactly(value).unwrap())]);
+            let identity = Identity { claims, ..exactly(ISSUER, SUBJECT) };
+            let authority = keyless(vec![identity], sigstore.root());
+            expect(claim.name(), &judged(vec![artifact.clone()], authority, NOW), expected);
+        }
+    }
+}
+
+#[test]
+fn a_root_that_ended_proves_nothing() {
+    let sigstore = Sigstore::new();
+    let artifact = bundle_layer(&bundle(&sigstore, &Wish::default()));
+    let until = |end| keyless(vec![exactly(ISSUER, SUBJECT)], sigstore.root().until(Some(end)));
+    let later = NOW + std::time::Duration::from_secs(1);
+    expect("later", &judged(vec![artifact.clone()], until(later), NOW), None);
+    let judgement = judged(vec![artifact.clone()], until(NOW), NOW);
+    assert!(matches!(&judgement.verdict, Verdict::Undecided(found) if found[0].reason == Reason::TrustRootUnavailable));
+    // Others of the rule count still.
+    let two = vec![until(NOW), Authority { name: "other".to_owned(), ..until(later) }];
+    let demands = demands(signatures(1, two));
+    assert!(passes(&verify(&app(), &[evidence(&app(), vec![artifact])], &demands, NOW)));
 }
 
 #[test]
@@ -307,7 +378,7 @@ fn one_identity_is_one_signer_however_many_certificates_it_has() {
         ["first", "second"]
             .map(|name| {
                 let any = |text| Expected::matching(text).unwrap();
-                let identity = Identity { issuer: any(".+"), subject: any(".+") };
+                let identity = Identity { issuer: any(".+"), subject: any(".+"), claims: BTreeMap::new() };
                 Authority { name: name.to_owned(), ..keyless(vec![identity], sigstore.root()) }
             })
             .to_vec(),

@@ -2,9 +2,19 @@
 
 use std::collections::BTreeSet;
 
-const FUNCTIONS: [&str; 9] =
-    ["absent", "changes", "histogram_quantile", "increase", "rate", "time", "clamp_max", "label_values", "vector"];
-const AGGREGATIONS: [&str; 5] = ["sum", "min", "max", "topk", "count"];
+const FUNCTIONS: [&str; 10] = [
+    "absent",
+    "avg_over_time",
+    "changes",
+    "histogram_quantile",
+    "increase",
+    "rate",
+    "time",
+    "clamp_max",
+    "label_values",
+    "vector",
+];
+const AGGREGATIONS: [&str; 6] = ["sum", "min", "max", "avg", "topk", "count"];
 const MATCHING: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 const WORDS: [&str; 4] = ["and", "or", "unless", "bool"];
 
@@ -21,6 +31,15 @@ pub struct Query {
 pub struct Selector {
     pub metric: String,
     pub matchers: Vec<Matcher>,
+}
+
+impl Selector {
+    /// The selector as it is written.
+    pub fn text(&self) -> String {
+        let matchers =
+            self.matchers.iter().map(|Matcher { label, operator, value }| format!("{label}{operator}{value:?}"));
+        format!("{}{{{}}}", self.metric, matchers.collect::<Vec<_>>().join(","))
+    }
 }
 
 #[derive(Debug, PartialEq)]

@@ -15,7 +15,8 @@ use crate::support::fake_registry::{FakeRegistry, Guard, Misdeed};
 pub struct Daemon {
     child: Child,
     pub address: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    good: String,
     _registries: [FakeRegistry; 2],
 }
 
@@ -53,7 +54,16 @@ impl Daemon {
             (child, address)
         };
         let (child, address) = tokio::task::spawn_blocking(run).await.unwrap();
-        Self { child, address, _folder: folder, _registries: [open, guarded] }
+        let good = format!("{}/app:1", hosts[0]);
+        Self { child, address, folder, good, _registries: [open, guarded] }
+    }
+
+    /// Lets it apply another revision and refuse the next one, so that every counter moves.
+    pub fn stir(&self) {
+        commit(self.folder.path(), &[&self.good, &self.good]);
+        let applied = || std::fs::read_to_string(self.folder.path().join("out/pod.json")).unwrap().contains("c1");
+        crate::support::process::eventually("the good revision is applied", || applied().then_some(()));
+        commit(self.folder.path(), &[&format!("{}-unknown", self.good), "nginx:1"]);
     }
 
     pub async fn metrics(&self) -> String {
@@ -95,6 +105,9 @@ spec:
   registries: ['{open}', '{guarded}']
   rules:
   - {{name: all, images: ['{open}/**', '{guarded}/**'], allowUnsigned: true}}
+  - name: keyless
+    images: ['{open}/nowhere/**']
+    signatures: {{authorities: [{{name: a, keyless: {{identities: [{{issuer: i, subject: s}}]}}}}]}}
 "
     );
     std::fs::write(folder.join("policy.yaml"), policy).unwrap();
@@ -106,6 +119,7 @@ gates:
   policies: [policy.yaml]
   target: {directory: {path: out}}
 limits: {imageTimeout: 1s}
+offline: true
 ";
     std::fs::write(folder.join("sealgate.yaml"), settings).unwrap();
 }

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// How long it may take to have scraped often enough, on a busy machine.
 const START: Duration = Duration::from_secs(90);
+/// How long it may take until something that happened is found.
+const FOUND: Duration = Duration::from_secs(30);
 /// Between two questions whether it has.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -45,7 +47,8 @@ impl Prometheus {
     pub async fn start(program: &Path, target: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let rules = format!("{}/dashboards/alerts.yaml", env!("CARGO_MANIFEST_DIR"));
+        let rules = ["rules", "alerts"].map(|name| format!("{}/dashboards/{name}.yaml", env!("CARGO_MANIFEST_DIR")));
+        let rules = rules.join("', '");
         let settings = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: ['{rules}']
@@ -83,6 +86,22 @@ scrape_configs:
     /// Its answer to a query.
     pub async fn ask(&self, query: &str) -> Value {
         self.query(query).await.unwrap()
+    }
+
+    /// Asks until something is found; the last answer where nothing ever is.
+    pub async fn finds(&self, query: &str) -> Result<(), Value> {
+        let mut last = Value::Null;
+        let ask = async {
+            let mut pause = tokio::time::interval(PAUSE);
+            loop {
+                pause.tick().await;
+                last = self.ask(query).await;
+                if last["data"]["result"].as_array().is_some_and(|found| !found.is_empty()) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(FOUND, ask).await.map_err(|_| last)
     }
 
     async fn query(&self, query: &str) -> Result<Value, String> {
