@@ -231,6 +231,7 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
         force_objects,
         recreate,
         foreign_images,
+        health,
     } = cluster.clone();
     kubernetes::Options {
         cluster: Cluster { kubeconfig: None, context },
@@ -244,6 +245,7 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
             ForeignImages::Refuse => kubernetes::ForeignImages::Refuse,
             ForeignImages::Report => kubernetes::ForeignImages::Report,
         },
+        health,
         correct: gate.drift.objects == ObjectDrift::Correct,
         watch: gate.drift.objects != ObjectDrift::Off,
         ..kubernetes::Options::new(&gate.name)

@@ -2,8 +2,10 @@
 
 mod backoff;
 mod deliver;
+mod fare;
 mod gate;
 mod look;
+mod pins;
 mod record;
 mod task;
 mod told;

@@ -140,7 +140,7 @@ fn approve(case: &Case<'_>) -> Result<ApprovedRelease, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(ApprovedRelease::new(case.gate.to_owned(), case.revision.clone(), files, objects, verified.digests()))
+    Ok(ApprovedRelease::new(case.gate.to_owned(), case.revision.clone(), files, objects, verified.resolved))
 }
 
 /// What was verified, by reference as written and by name.
@@ -148,25 +148,26 @@ struct Verified<'a> {
     sites: BTreeMap<&'a str, Vec<&'a Site>>,
     pins: BTreeMap<&'a str, &'a PinnedImage>,
     images: BTreeSet<(&'a Repository, &'a Digest)>,
+    resolved: BTreeMap<String, Digest>,
 }
 
 impl<'a> Verified<'a> {
     fn of(judged: &'a [Judged]) -> Self {
-        let mut this = Self { sites: BTreeMap::new(), pins: BTreeMap::new(), images: BTreeSet::new() };
+        let mut this =
+            Self { sites: BTreeMap::new(), pins: BTreeMap::new(), images: BTreeSet::new(), resolved: BTreeMap::new() };
         for judged in judged {
             let Verdict::Verified(verified) = &judged.verdict else { continue };
             let image = verified.image();
             this.pins.insert(&judged.reference, image);
             this.images.insert((&image.repository, &image.digest));
+            if let Some(reference) = &judged.image {
+                this.resolved.insert(reference.canonical(), image.digest);
+            }
             for site in &judged.sites {
                 this.sites.entry(&site.file).or_default().push(site);
             }
         }
         this
-    }
-
-    fn digests(&self) -> BTreeSet<Digest> {
-        self.images.iter().map(|(_, digest)| **digest).collect()
     }
 
     /// The scalars of a file that get a digest.

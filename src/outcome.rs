@@ -1,5 +1,7 @@
 //! What a target did, and the events that edges report. Metrics listen to them; edges do not know metrics.
 
+pub mod health;
+
 use std::time::Duration;
 
 use jiff::Timestamp;

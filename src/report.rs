@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::discovery::site::{Action, Object, Site};
 use crate::gate::{Answer, Judged};
 use crate::image::Digest;
+use crate::outcome::health::Health;
 use crate::reason::{ErrorCode, Finding, Problem, Reason};
 use crate::verify::verdict::{self, Verdict};
 
@@ -41,6 +42,9 @@ pub struct Report {
     pub errors: Vec<Error>,
     /// The counts.
     pub summary: Summary,
+    /// How the revision fares at the target, where it was applied and the target tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 /// A policy in force.
@@ -193,11 +197,19 @@ impl Report {
             images,
             errors: problems.iter().map(Error::from).collect(),
             summary: Summary::of(judged),
+            health: None,
         }
     }
 }
 
 impl Report {
+    /// The same report, with how the revision fares at the target.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.health = Some(health);
+        self
+    }
+
     /// The same report, refused after all: the images are these now.
     #[must_use]
     pub fn refused(mut self, judged: &[Judged]) -> Self {

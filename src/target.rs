@@ -3,11 +3,14 @@
 pub mod directory;
 pub mod kubernetes;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use crate::gate::release::ApprovedRelease;
+use crate::image::Digest;
 use crate::outcome::Outcome;
+use crate::outcome::health::Health;
 use crate::reason::Problem;
 
 /// Where a release goes.
@@ -55,6 +58,35 @@ impl Delivery {
         match self {
             Self::Directory(_) => std::future::pending().await,
             Self::Kubernetes(target) => target.changed().await,
+        }
+    }
+
+    /// What the references of a revision were resolved to, where another replica left that at the target. Whoever uses a
+    /// digest of these verifies it: they are no verdicts.
+    ///
+    /// # Errors
+    /// When the target cannot be read.
+    pub async fn pins(&self, revision: &str) -> Result<Option<BTreeMap<String, Digest>>, TargetError> {
+        match self {
+            Self::Directory(_) => Ok(None),
+            Self::Kubernetes(target) => Box::pin(target.pins(revision)).await,
+        }
+    }
+
+    /// How what was applied last fares, where the target tells.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Kubernetes(target) => target.health(),
+        }
+    }
+
+    /// Waits until what was applied fares otherwise; for ever, where the target cannot tell.
+    pub async fn fared(&self) {
+        match self {
+            Self::Directory(_) => std::future::pending().await,
+            Self::Kubernetes(target) => target.fared().await,
         }
     }
 

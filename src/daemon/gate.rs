@@ -22,7 +22,7 @@ use crate::report::{Report, Subject};
 use crate::settings::{GateSettings, Mode, Settings};
 use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
-use crate::store::{GateState, Store};
+use crate::store::{GateState, Pins, Store};
 use crate::target::Delivery;
 use crate::trust::Trust;
 
@@ -58,6 +58,8 @@ pub(super) struct Gate {
     pub(super) client: Client,
     pub(super) target: Option<Delivery>,
     pub(super) state: GateState,
+    /// What a revision's references were resolved to while the target could not be asked.
+    pub(super) provisional: Option<Provisional>,
     pub(super) newest: Option<Assessed>,
     pub(super) attempts: u32,
     /// When what did not pass is tried again.
@@ -73,6 +75,12 @@ pub(super) struct Gate {
     pub(super) standing: Option<Standing>,
     pub(super) status: GateStatus,
     pub(super) stop: CancellationToken,
+}
+
+/// Pins that bind nobody yet: another replica may have others.
+pub(super) struct Provisional {
+    pub(super) revision: String,
+    pub(super) pins: Pins,
 }
 
 /// A revision and what was decided about it.
@@ -115,6 +123,7 @@ impl Gate {
             client,
             target: None,
             state,
+            provisional: None,
             newest: None,
             attempts: 0,
             retry_at: None,
@@ -196,9 +205,10 @@ impl Gate {
             }
         };
         let pins = self.shared.store.pins(&self.settings.name, &revision.id).map_err(|problem| vec![problem])?;
-        let pins = pins.unwrap_or_default();
+        let provisional = self.provisional.as_ref().filter(|it| it.revision == revision.id);
+        let pins = pins.or(provisional.map(|it| it.pins.clone())).unwrap_or_default();
         let decided = self.decide(snapshot, sources, &pins, now).await?;
-        if decided.pins != pins {
+        if decided.pins != pins && provisional.is_none() {
             let kept = self.shared.store.keep_pins(&self.settings.name, &revision.id, &decided.pins);
             kept.map_err(|problem| vec![problem])?;
         }

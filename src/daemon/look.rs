@@ -9,7 +9,7 @@ use crate::metrics::{Stage, State, Step, Success};
 use crate::reason::{ErrorCode, Problem};
 use crate::report::Error;
 use crate::snapshot::Revision;
-use crate::target::Retry;
+use crate::target::{Retry, TargetError};
 use crate::trigger::Trigger;
 
 use super::backoff::{self, Backoff};
@@ -143,7 +143,11 @@ impl Gate {
     pub(super) async fn decide_and_deliver(&mut self, head: &Revision) -> Result<Looked, Failure> {
         self.turned_away = false;
         for _ in 0..MAX_RESTARTS {
+            let recalled = self.recall_pins_timely(head).await?;
             let assessed = self.assess_timed(head).await?;
+            if let Some(provisional) = &mut self.provisional {
+                provisional.pins.clone_from(&assessed.decided.pins);
+            }
             let decision = assessed.decided.decision.clone();
             // What was decided under policies that are no longer in force counts for nothing.
             if self.reload_policies().await || (matches!(decision, Decision::Pass(_)) && self.withheld(head)) {
@@ -155,13 +159,21 @@ impl Gate {
             }
             self.assess_applied().await;
             return match decision {
-                Decision::Pass(release) => self.deliver(&release).await.map(|()| Looked::Decided(retry)),
+                Decision::Pass(release) => {
+                    recalled.map_err(|error| self.turned_away(error))?;
+                    self.deliver(&release).await.map(|()| Looked::Decided(retry))
+                }
                 Decision::Refuse(_) | Decision::Undecided => Ok(Looked::Decided(retry)),
             };
         }
         let problem =
             Problem::new(ErrorCode::PolicyUnavailable, "the policies change faster than a revision is decided");
         Err(self.fail(vec![problem], Retry::Later(None)))
+    }
+
+    async fn recall_pins_timely(&mut self, head: &Revision) -> Result<Result<(), TargetError>, Failure> {
+        let stop = self.stop.clone();
+        stop.run_until_cancelled(self.recall_pins(head)).await.ok_or(Failure::Stopped)
     }
 
     /// Whether broken policies keep a new revision from passing.

@@ -18,20 +18,26 @@ pub(super) async fn run(mut gate: Gate, sender: Sender, mut receiver: Receiver) 
     let mut triggers = BTreeSet::from([Trigger::Start]);
     loop {
         gate.look(&triggers).await;
+        gate.note_health();
         let interval = gate.settings.source.interval;
         let retry =
             gate.retry_at.map(|at| at.saturating_duration_since(Instant::now())).filter(|wait| *wait <= interval);
         let (wait, then) = retry.map_or((interval, Trigger::Interval), |wait| (wait, Trigger::Retry));
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return "gate",
-            heard = receiver.next() => triggers = heard,
-            () = changed(&gate) => {
-                tokio::time::sleep(GATHER).await;
-                triggers = BTreeSet::from([Trigger::TargetChanged]);
+        let due = tokio::time::Instant::now() + wait;
+        triggers = loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return "gate",
+                heard = receiver.next() => break heard,
+                () = changed(&gate) => {
+                    tokio::time::sleep(GATHER).await;
+                    break BTreeSet::from([Trigger::TargetChanged]);
+                }
+                () = tokio::time::sleep_until(due) => break BTreeSet::from([then]),
+                () = fared(&gate) => {}
             }
-            () = tokio::time::sleep(wait) => triggers = BTreeSet::from([then]),
-        }
+            gate.note_health();
+        };
     }
 }
 
@@ -39,6 +45,14 @@ pub(super) async fn run(mut gate: Gate, sender: Sender, mut receiver: Receiver) 
 async fn changed(gate: &Gate) {
     match &gate.target {
         Some(target) => target.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until what was applied fares otherwise; for ever, where nobody tells or nothing is there yet.
+async fn fared(gate: &Gate) {
+    match &gate.target {
+        Some(target) => target.fared().await,
         None => std::future::pending().await,
     }
 }

@@ -1,6 +1,6 @@
 //! A release that may be applied. Only `gate` makes one; a target accepts nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ pub struct ApprovedRelease {
     files: Vec<ReleaseFile>,
     objects: Vec<ReleaseObject>,
     digests: BTreeSet<Digest>,
+    pins: BTreeMap<String, Digest>,
 }
 
 /// One file of a release, pinned.
@@ -52,9 +53,10 @@ impl ApprovedRelease {
         revision: Revision,
         files: Vec<ReleaseFile>,
         objects: Vec<ReleaseObject>,
-        digests: BTreeSet<Digest>,
+        images: BTreeMap<String, Digest>,
     ) -> Self {
-        Self { gate, revision, files, objects, digests }
+        let digests = images.values().copied().collect();
+        Self { gate, revision, files, objects, digests, pins: images }
     }
 
     /// A release that nothing approved, for tests of targets.
@@ -65,7 +67,7 @@ impl ApprovedRelease {
         files: Vec<ReleaseFile>,
         objects: Vec<ReleaseObject>,
     ) -> Self {
-        Self::new(gate.to_owned(), revision, files, objects, BTreeSet::new())
+        Self::new(gate.to_owned(), revision, files, objects, BTreeMap::new())
     }
 
     /// The gate that approved it.
@@ -90,6 +92,19 @@ impl ApprovedRelease {
     #[must_use]
     pub fn objects(&self) -> &[ReleaseObject] {
         &self.objects
+    }
+
+    /// What each verified reference was resolved to, by its canonical form: what another replica needs to pin alike.
+    #[must_use]
+    pub fn pins(&self) -> &BTreeMap<String, Digest> {
+        &self.pins
+    }
+
+    /// The same release with these pins, for tests of targets.
+    #[cfg(test)]
+    pub(crate) fn with_pins(mut self, pins: BTreeMap<String, Digest>) -> Self {
+        self.pins = pins;
+        self
     }
 
     /// The digests that were verified.

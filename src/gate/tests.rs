@@ -101,6 +101,9 @@ fn a_release_holds_the_verified_digests_and_nothing_else_changes() {
     assert_eq!(release.files()[0].bytes, expected.as_bytes());
     assert_eq!(&*release.files()[0].path, "web.yaml");
     assert_eq!(release.digests(), &BTreeSet::from([a, b]));
+    let pins =
+        [("r.example/a:1", a), ("r.example/b:latest", b)].map(|(reference, digest)| (reference.to_owned(), digest));
+    assert_eq!(release.pins(), &pins.into());
     assert_eq!(release.objects()[0].json["spec"]["containers"][1]["image"], format!("r.example/b@{b}"));
     let images: Vec<usize> = release.objects().iter().map(|object| object.images.len()).collect();
     assert_eq!(images, [2, 0]);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::outcome::health::Health;
 use crate::report::{Error, Report};
 
 /// Where a gate stands.
@@ -39,6 +40,8 @@ pub struct GateStatus {
     pub drift: Vec<String>,
     /// Images in applied objects that nobody verified, where the configuration lets these be told only.
     pub foreign_images: Vec<ForeignImage>,
+    /// How what was applied fares; none before it was looked at, or where nobody looks.
+    pub health: Option<Health>,
     /// What failed outside the decision: source, configuration or target.
     pub errors: Vec<Error>,
     /// When the gate last finished a look, RFC 3339.

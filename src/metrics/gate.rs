@@ -6,6 +6,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 
 use crate::gate::{Answer, Judged};
+use crate::outcome::health::{self, Health};
 use crate::outcome::{Action, Outcome};
 use crate::reason::{Reason, Weight};
 use crate::snapshot::Revision;
@@ -34,6 +35,8 @@ pub struct GateMetrics {
     applied: IntCounterVec,
     drift: IntGaugeVec,
     foreign: IntGaugeVec,
+    health: IntGaugeVec,
+    object_health: IntGaugeVec,
     exceptions: IntGaugeVec,
     reloads: IntCounterVec,
     fetches: IntCounterVec,
@@ -87,6 +90,8 @@ impl GateMetrics {
                 "Images in applied objects that nobody verified, where they are told only.",
                 &[],
             )?,
+            health: set.gauge("gate_health", "1 for how the applied revision fares at the target.", &["state"])?,
+            object_health: set.gauge("object_health", "Applied objects by how they fare.", &["status"])?,
             exceptions: set.gauge("exceptions_used", "Images of the newest revision that need an exception.", &[])?,
             reloads: set.counter("policy_reload_total", "Loads of policies.", &["result"])?,
             fetches: set.counter("source_fetch_total", "Looks at the source.", &["result"])?,
@@ -135,6 +140,12 @@ impl GateMetrics {
         self.commit_to_applied.with_label_values::<&str>(&[]);
         self.exceptions.with_label_values::<&str>(&[]);
         self.foreign.with_label_values::<&str>(&[]);
+        for state in health::State::ALL {
+            self.health.with_label_values(&[state.name()]);
+        }
+        for status in health::Status::ALL {
+            self.object_health.with_label_values(&[status.name()]);
+        }
     }
 
     /// A decision was made.
@@ -215,6 +226,17 @@ impl GateMetrics {
 }
 
 impl GateMetrics {
+    /// How what was applied fares.
+    pub fn health(&self, health: &Health) {
+        for state in health::State::ALL {
+            self.health.with_label_values(&[state.name()]).set(i64::from(state == health.state));
+        }
+        for status in health::Status::ALL {
+            let count = health.counts.get(&status).copied().unwrap_or_default();
+            self.object_health.with_label_values(&[status.name()]).set(whole(count));
+        }
+    }
+
     /// Images in applied objects that nobody verified, and that are told only.
     pub fn foreign_images(&self, count: usize) {
         self.foreign.with_label_values::<&str>(&[]).set(whole(count));

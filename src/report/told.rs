@@ -145,6 +145,7 @@ pub(super) mod samples {
             images,
             errors,
             summary,
+            health: None,
         }
     }
 

@@ -1,11 +1,15 @@
 //! How a gate uses a cluster: as written, as checked, as valid.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
-use super::checks;
-use crate::fields::{Found, Path, Record, Shape, nothing, optional, required};
+use super::{checks, quantity};
+use crate::fields::{Complaint, Found, Path, Record, Shape, nothing, optional, required};
 use crate::manifest::tree::Node;
 
+/// How long a release is given to become healthy, where nothing is said.
+const HEALTH_TIMEOUT: Duration = Duration::from_mins(5);
 /// Where the inventory is kept, where nothing is said.
 const INVENTORY_NAMESPACE: &str = "sealgate";
 
@@ -26,6 +30,8 @@ pub struct KubernetesSettings {
     pub recreate: Vec<ObjectSelector>,
     /// What is done about images in the cluster's answers that nobody verified.
     pub foreign_images: ForeignImages,
+    /// How long what was applied is given to become healthy; none where nobody looks.
+    pub health: Option<Duration>,
 }
 
 /// What is done with what left the repository.
@@ -91,6 +97,16 @@ pub(super) struct Written {
     recreate: Vec<Selector>,
     #[serde(default)]
     foreign_images: Foreign,
+    #[serde(default)]
+    health: Health,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Health {
+    /// `off`, written bare, is `false` to YAML 1.1.
+    mode: Option<String>,
+    timeout: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,8 +139,14 @@ pub(super) static KUBERNETES: Record = Record {
         optional("forceObjects", Shape::List(&Shape::Record(&SELECTOR), 0)),
         optional("recreate", Shape::List(&Shape::Record(&SELECTOR), 0)),
         optional("foreignImages", Shape::Word(&["refuse", "report"])),
+        optional("health", Shape::Record(&HEALTH)),
     ],
     between: options_agree,
+};
+
+static HEALTH: Record = Record {
+    fields: &[optional("mode", Shape::Word(&["report", "off"])), optional("timeout", Shape::Text(checks::timeout))],
+    between: nothing,
 };
 
 static SELECTOR: Record = Record {
@@ -137,7 +159,7 @@ static SELECTOR: Record = Record {
     between: nothing,
 };
 
-pub(super) fn valid(written: Written) -> KubernetesSettings {
+pub(super) fn valid(written: Written) -> Result<KubernetesSettings, Complaint> {
     let Written {
         context,
         inventory_namespace,
@@ -150,9 +172,10 @@ pub(super) fn valid(written: Written) -> KubernetesSettings {
         force_objects,
         recreate,
         foreign_images,
+        health,
     } = written;
     let selectors = |list: Vec<Selector>| list.into_iter().map(selector).collect();
-    KubernetesSettings {
+    Ok(KubernetesSettings {
         context,
         inventory_namespace: inventory_namespace.unwrap_or_else(|| INVENTORY_NAMESPACE.to_owned()),
         prune: PruneSettings {
@@ -169,6 +192,15 @@ pub(super) fn valid(written: Written) -> KubernetesSettings {
             Foreign::Refuse => ForeignImages::Refuse,
             Foreign::Report => ForeignImages::Report,
         },
+        health: self::health(&health)?,
+    })
+}
+
+fn health(written: &Health) -> Result<Option<Duration>, Complaint> {
+    match written.mode.as_deref() {
+        None | Some("report") => written.timeout.as_deref().map_or(Ok(HEALTH_TIMEOUT), quantity::duration).map(Some),
+        Some("off" | "false") => Ok(None),
+        Some(other) => Err(Complaint::new(format!("`{other}` is no way to meet health"), "write `report` or `off`")),
     }
 }
 

@@ -97,6 +97,7 @@ fn cluster() -> KubernetesSettings {
         force_objects: vec![selector("apps", "Deployment", Some("shop"), Some("web"))],
         recreate: vec![selector("batch", "Job", None, None)],
         foreign_images: ForeignImages::Report,
+        health: Some(Duration::from_secs(90)),
     }
 }
 
@@ -122,6 +123,7 @@ gates:
       forceObjects: [{group: apps, kind: Deployment, namespace: shop, name: web}]
       recreate: [{group: batch, kind: Job}]
       foreignImages: report
+      health: {timeout: 90s}
   namespace: shop
   mode: audit
   drift: {objects: off, tags: 6h}
@@ -261,6 +263,8 @@ fn a_wrong_configuration_is_refused_at_its_place() {
         (aim("{kubernetes: {pruneEmpty: true}}"), 5, 37, "without `prune: true`"),
         (aim("{kubernetes: {recreate: [{group: '', kind: Namespace}]}}"), 5, 36, "never made anew"),
         (aim("{kubernetes: {keep: [{kind: Job}]}}"), 5, 32, "missing field `group`"),
+        (aim("{kubernetes: {health: {mode: wait}}}"), 5, 40, "cannot be `wait`"),
+        (aim("{kubernetes: {health: {timeout: 0s}}}"), 5, 43, "out of bounds"),
         (aim("{kubernetes: {foreignImages: pass}}"), 5, 40, "cannot be `pass`"),
         (with("  mode: dry-run\n"), 6, 9, "cannot be `dry-run`"),
         (with("  drift: {objects: on}\n"), 6, 20, "cannot be"),

@@ -153,7 +153,7 @@ fn plain(path: &str) -> String {
 
 fn target(written: written::Target, folder: &Path) -> Result<TargetSettings, Complaint> {
     match (written.kubernetes, written.directory) {
-        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster)))),
+        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster)?))),
         (None, Some(written::Directory { path })) => Ok(TargetSettings::Directory { path: folder.join(path) }),
         (None, None) | (Some(_), Some(_)) => Err(Complaint::new("a gate has exactly one target", "name one")),
     }

@@ -13,6 +13,7 @@ mod connection;
 mod drift;
 mod established;
 mod fault;
+mod health;
 mod images;
 mod inventory;
 mod kinds;
@@ -28,6 +29,7 @@ mod takeover;
 mod trial;
 mod trouble;
 mod version;
+mod wait;
 mod watching;
 mod window;
 mod writing;
@@ -35,7 +37,7 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,9 +53,12 @@ use self::prepare::Prepared;
 use self::run::Run;
 use self::settled::Settled;
 use self::trouble::Trouble;
+use self::wait::Outlook;
 use self::watching::Watches;
 use crate::gate::release::ApprovedRelease;
+use crate::image::Digest;
 use crate::outcome::Outcome;
+use crate::outcome::health::Health;
 use crate::reason::{ErrorCode, Problem};
 use crate::target::{Target, TargetError};
 
@@ -71,6 +76,7 @@ pub struct Kubernetes {
     /// The objects that were found to be as they should be.
     settled: Settled,
     watches: Watches,
+    outlook: Outlook,
     /// The release that was looked for last, placed.
     known: Mutex<Option<Arc<Known>>>,
 }
@@ -93,13 +99,34 @@ impl Kubernetes {
         let gate_label = inventory::gate_label(&options.gate);
         let settled = Settled::default();
         let watches = Watches::new(connection.watcher(), gate_label.clone(), settled.clone());
+        let outlook = Outlook::new(connection.watcher(), gate_label.clone(), options.health);
         let (prepared, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { connection, options, gate_label, prepared, settled, watches, known })
+        Ok(Self { connection, options, gate_label, prepared, settled, watches, outlook, known })
     }
 
     /// Waits until something at the cluster may differ from what was applied.
     pub async fn changed(&self) {
         self.watches.changed().await;
+    }
+
+    /// What the references of a revision were resolved to, where a replica that applied it, or began to, left that here.
+    ///
+    /// # Errors
+    /// When the cluster cannot be read.
+    pub async fn pins(&self, revision: &str) -> Result<Option<BTreeMap<String, Digest>>, TargetError> {
+        let inventory = self.inventory().await?;
+        Ok((inventory.revision == revision).then_some(inventory.pins).filter(|pins| !pins.is_empty()))
+    }
+
+    /// How what was applied last fares; none before it was looked at, or where nobody looks.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        self.outlook.now()
+    }
+
+    /// Waits until what was applied fares otherwise.
+    pub async fn fared(&self) {
+        self.outlook.changed().await;
     }
 
     /// The images in applied objects that nobody verified, where the options let these be told only.

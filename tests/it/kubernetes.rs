@@ -1,7 +1,9 @@
 //! The daemon with a cluster as its target: a real API server, a real registry, real signatures.
 
+mod audit;
 mod gate;
 mod images;
+mod left;
 mod process;
 mod proxy;
 
@@ -75,11 +77,11 @@ async fn a_restart_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_is_killed_at_any_write_converges_at_its_next_start() {
+async fn a_daemon_that_is_killed_at_any_write_of_thirty_objects_converges_at_its_next_start() {
     let Some(gate) = Gate::new("it-killed", json!({"prune": true}), json!({})).await else { return };
     let objects = |round: usize| {
         let mut objects = vec![gate.namespace(), gate.deployment("web", &gate.images.signed(round % 2))];
-        objects.extend(["a", "b"].map(|name| gate.config_map(name, &round.to_string())));
+        objects.extend((0..27).map(|it| gate.config_map(&format!("m{it}"), &round.to_string())));
         // One that comes, and one of the round before that goes.
         objects.push(gate.config_map(&format!("round-{round}"), "x"));
         objects
@@ -104,7 +106,7 @@ async fn a_daemon_that_is_killed_at_any_write_converges_at_its_next_start() {
         gate.proxy.set(None);
         let daemon = gate.start().await;
         daemon.applied(&commit).await;
-        for name in ["a", "b"] {
+        for name in ["m0", "m26"] {
             assert_eq!(gate.get(&format!("configmaps/{name}")).await.unwrap()["data"]["key"], round.to_string());
         }
         assert_eq!(*image_of(&gate.get(DEPLOYMENT).await.unwrap()), gate.images.pinned(round % 2));
@@ -115,8 +117,8 @@ async fn a_daemon_that_is_killed_at_any_write_converges_at_its_next_start() {
             break;
         }
     }
-    // Inventory, namespace, a, b, the new one, web, the deletion of the old one, inventory.
-    assert_eq!(round - 2, 8, "every write was one to be killed at");
+    // Inventory, thirty objects, the deletion of the one that left, inventory.
+    assert_eq!(round - 2, 33, "every write was one to be killed at");
 }
 
 #[tokio::test(flavor = "multi_thread")]

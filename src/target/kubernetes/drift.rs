@@ -53,6 +53,9 @@ impl Kubernetes {
         let kinds = self.kinds_of(&items).await?;
         let items = self.place(items, &kinds)?;
         let known = self.follow(Known { content, items, kinds });
+        if !self.outlook.is_begun() {
+            self.outlook.begin(&known, &release.revision().id);
+        }
         self.compare_all(&known, release.revision().id.as_str()).await
     }
 

@@ -205,7 +205,7 @@ fn wait(seconds: Option<u64>) -> Option<Duration> {
 }
 
 /// A server's text may hold what a manifest's author wrote: it is cut, and loses what could steer a terminal.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let mut short: String =
         text.chars().take(MAX_MESSAGE).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     if text.chars().nth(MAX_MESSAGE).is_some() {

@@ -1,14 +1,15 @@
 //! What a gate has applied, as it is kept in the cluster: `ConfigMap`s, as many as the size asks for. No input or output.
 //!
-//! Nothing in an inventory is trusted for verification. It only says what may be deleted, and an object is deleted only if
-//! it carries the gate's label too.
+//! Nothing in an inventory is trusted for verification. It says what may be deleted, and an object is deleted only if it
+//! carries the gate's label too; and it says to which digests a revision's references were resolved, so that another replica
+//! pins alike. That one verifies each of these digests again: a pin is no verdict.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::plan::{GATE_LABEL, Id, Item, is_addressable};
-use crate::image::Digest;
+use crate::image::{Digest, ImageRef};
 
 /// The label by which the parts of an inventory are found.
 pub(super) const INVENTORY_LABEL: &str = "sealgate.dev/inventory";
@@ -26,6 +27,43 @@ pub(super) struct Inventory {
     pub(super) state: State,
     /// The objects.
     pub(super) entries: BTreeMap<Id, Entry>,
+    /// What the references of the revision were resolved to.
+    pub(super) pins: Pins,
+}
+
+/// Digests, by canonical reference.
+pub(super) type Pins = BTreeMap<String, Digest>;
+
+/// What stands in one part.
+#[derive(Debug, Default)]
+struct Body {
+    entries: String,
+    pins: String,
+}
+
+/// The parts while they are filled.
+#[derive(Debug)]
+struct Bodies {
+    full: Vec<Body>,
+    last: Body,
+}
+
+impl Bodies {
+    /// The last part, where so many more bytes fit, else a new one.
+    fn room(&mut self, more: usize) -> &mut Body {
+        if self.last.is_full(more) {
+            self.full.push(std::mem::take(&mut self.last));
+        }
+        &mut self.last
+    }
+}
+
+impl Body {
+    /// Whether so many more bytes are too many. An empty part takes anything.
+    fn is_full(&self, more: usize) -> bool {
+        let length = self.entries.len().saturating_add(self.pins.len());
+        length > 0 && length.saturating_add(more) > MAX_PART
+    }
 }
 
 /// What is kept about one object.
@@ -87,18 +125,17 @@ impl Inventory {
     /// # Errors
     /// When it needs more than [`MAX_PARTS`].
     pub(super) fn to_parts(&self, gate_label: &str, namespace: &str) -> Result<Vec<Value>, usize> {
-        let mut bodies = vec![String::new()];
+        let mut bodies = Bodies { full: Vec::new(), last: Body::default() };
         for (id, entry) in &self.entries {
             let line = line(id, entry);
-            let full =
-                bodies.last().is_some_and(|body| !body.is_empty() && body.len().saturating_add(line.len()) > MAX_PART);
-            if full {
-                bodies.push(String::new());
-            }
-            if let Some(body) = bodies.last_mut() {
-                body.push_str(&line);
-            }
+            bodies.room(line.len()).entries.push_str(&line);
         }
+        for (reference, digest) in &self.pins {
+            let line = format!("{}\n", json!([reference, digest.to_string()]));
+            bodies.room(line.len()).pins.push_str(&line);
+        }
+        let Bodies { full: mut bodies, last } = bodies;
+        bodies.push(last);
         if bodies.len() > MAX_PARTS {
             return Err(self.entries.len());
         }
@@ -110,7 +147,7 @@ impl Inventory {
             .collect())
     }
 
-    fn part(&self, index: usize, count: usize, entries: &str, gate_label: &str, namespace: &str) -> Value {
+    fn part(&self, index: usize, count: usize, body: &Body, gate_label: &str, namespace: &str) -> Value {
         json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -123,7 +160,8 @@ impl Inventory {
                 "revision": self.revision,
                 "state": self.state.name(),
                 "parts": count.to_string(),
-                "entries": entries,
+                "entries": body.entries,
+                "pins": body.pins,
             },
         })
     }
@@ -136,6 +174,7 @@ impl Inventory {
     pub(super) fn from_parts(parts: &[Value], gate_label: &str) -> Result<Option<Self>, Damage> {
         let mut inventory = Self::default();
         let mut heads = Vec::new();
+        let mut pins = Vec::new();
         for part in parts {
             let name = part.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             let damage = |message: &str| Damage { part: name.to_owned(), message: message.to_owned() };
@@ -153,7 +192,14 @@ impl Inventory {
                 let (id, entry) = read_line(line).ok_or_else(|| damage("an entry is not readable"))?;
                 inventory.entries.insert(id, entry);
             }
+            for line in text("pins")?.lines() {
+                let (reference, digest) = read_pin(line).ok_or_else(|| damage("a pin is not readable"))?;
+                pins.push((text("revision")?, reference, digest));
+            }
         }
+        // A part that a killed writer left is about another revision, and so are its pins.
+        let of_this = pins.into_iter().filter(|(revision, ..)| *revision == inventory.revision);
+        inventory.pins = of_this.map(|(_, reference, digest)| (reference, digest)).collect();
         let Some(first) = heads.first() else { return Ok(None) };
         let alike = heads.iter().all(|head| head == first);
         if alike && first.1 == State::Complete.name() && first.2 == parts.len().to_string() {
@@ -194,6 +240,13 @@ fn line(id: &Id, entry: &Entry) -> String {
     format!("{fields}\n")
 }
 
+/// A pin, where it is one: what stands there must be a reference in its canonical form.
+fn read_pin(line: &str) -> Option<(String, Digest)> {
+    let (reference, digest) = serde_json::from_str::<(String, String)>(line).ok()?;
+    let image = ImageRef::parse(&reference).ok()?;
+    (image.canonical() == reference).then_some((reference, digest.parse().ok()?))
+}
+
 fn read_line(line: &str) -> Option<(Id, Entry)> {
     type Fields = (String, String, String, Option<String>, String, String, String);
     let (group, version, kind, namespace, name, hash, revision) = serde_json::from_str::<Fields>(line).ok()?;
@@ -218,7 +271,8 @@ mod tests {
                 (id, Entry { version: "v1".to_owned(), hash: "0".repeat(32), revision: "r".repeat(40) })
             })
             .collect();
-        Inventory { revision: "r1".to_owned(), state, entries }
+        let pins = (0..count.min(2_000)).map(|it| (format!("r.example/app/n{it}:1"), Digest::of(&[1])));
+        Inventory { revision: "r1".to_owned(), state, entries, pins: pins.collect() }
     }
 
     fn parts(inventory: &Inventory) -> Vec<Value> {
@@ -255,6 +309,12 @@ mod tests {
             ("entries", json!("[1]\n")),
             ("entries", json!(null)),
             ("entries", json!("[\"\",\"v1\",\"ConfigMap\",\"a\",\"../x\",\"\",\"\"]\n")),
+            ("pins", json!("[\"r.example/a:1\",\"sha256:1\"]\n")),
+            (
+                "pins",
+                json!("[\"nginx\",\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"]\n"),
+            ),
+            ("pins", json!(null)),
             ("state", json!(1)),
         ] {
             let mut bad = good.clone();
@@ -262,6 +322,18 @@ mod tests {
             assert!(Inventory::from_parts(&bad, "g").is_err());
         }
         assert!(Inventory::from_parts(&[json!({"metadata": {"name": "x"}})], "g").is_err());
+    }
+
+    #[test]
+    fn the_pins_of_another_revision_are_not_this_ones() {
+        let whole = parts(&inventory(5_000, State::Complete));
+        let mut mixed = whole.clone();
+        mixed.last_mut().unwrap()["data"]["revision"] = json!("r2");
+        let read = |parts: &[Value]| Inventory::from_parts(parts, "g").unwrap().unwrap();
+        assert_eq!(read(&whole).pins.len(), 2_000);
+        let left = read(&mixed);
+        assert_eq!((left.revision.as_str(), left.state), ("r1", State::Applying));
+        assert!(left.pins.len() < 2_000);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::fault::{Fault, Kind};
-use super::inventory::{Entry, Inventory, State};
+use super::inventory::{Entry, Inventory, Pins, State};
 use super::kinds::{Kinds, Scope};
 use super::order::Rank;
 use super::plan::{self, Defined, Id, Item};
@@ -27,6 +27,8 @@ pub(super) struct Prepared {
     pub(super) revision: String,
     /// What the release holds, to know it again.
     pub(super) content: Digest,
+    /// What its references were resolved to.
+    pub(super) pins: Pins,
     /// What is to be applied, each object in its namespace.
     pub(super) items: Vec<Item>,
     /// The kinds.
@@ -128,10 +130,16 @@ impl Prepared {
             let entry = Entry { version: item.version.clone(), hash: String::new(), revision: self.revision.clone() };
             (item.id.clone(), entry)
         });
-        let new = Inventory { revision: self.revision.clone(), state: State::Applying, entries: entries.collect() };
+        let new = Inventory {
+            revision: self.revision.clone(),
+            state: State::Applying,
+            entries: entries.collect(),
+            pins: Pins::new(),
+        };
         let mut both = self.old.clone().with(&new);
         both.revision.clone_from(&self.revision);
         both.state = State::Applying;
+        both.pins.clone_from(&self.pins);
         both
     }
 
@@ -160,6 +168,7 @@ impl Kubernetes {
         let mut prepared = Prepared {
             made: Instant::now(),
             revision: release.revision().id.clone(),
+            pins: release.pins().clone(),
             content,
             items,
             kinds,

@@ -60,8 +60,9 @@ impl<'a> Run<'a> {
     pub(super) async fn apply(mut self) -> Result<Vec<Outcome>, TargetError> {
         match self.stages().await {
             Ok(()) if self.trouble.is_none() => {
-                let Prepared { content, items, kinds, .. } = self.prepared;
-                self.target.follow(Known { content, items, kinds });
+                let Prepared { content, items, kinds, revision, .. } = self.prepared;
+                let known = self.target.follow(Known { content, items, kinds });
+                self.target.outlook.begin(&known, &revision);
                 Ok(self.outcomes)
             }
             Ok(()) | Err(Stop) => Err(self.trouble.into_error(self.outcomes)),
@@ -89,6 +90,7 @@ impl<'a> Run<'a> {
     async fn note_what_comes(&mut self) -> Result<(), Stop> {
         let growing = self.prepared.growing();
         let known = self.prepared.old.revision == growing.revision
+            && growing.pins == self.prepared.old.pins
             && growing.entries.keys().eq(self.prepared.old.entries.keys());
         if known {
             return Ok(());
@@ -279,7 +281,8 @@ impl<'a> Run<'a> {
             let revision = self.prepared.mark(item).to_owned();
             (item.id.clone(), Entry { version: item.version.clone(), hash: item.hash.clone(), revision })
         });
-        let now = Inventory { revision: self.prepared.revision.clone(), state, entries: entries.collect() };
+        let (revision, pins) = (self.prepared.revision.clone(), self.prepared.pins.clone());
+        let now = Inventory { revision, state, entries: entries.collect(), pins };
         let now = now.with(&kept);
         if now == self.prepared.old {
             return Ok(());

@@ -2,6 +2,7 @@
 
 pub(crate) mod builders;
 mod choices;
+mod fares;
 #[path = "../../../tests/it/support/kube.rs"]
 mod server;
 mod sharing;

@@ -9,6 +9,7 @@ use git2::{Repository, Signature, Time};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::audit::{self, Written};
 use super::images::{Images, images};
 use super::proxy::Proxy;
 use crate::support::kube::{Server, server};
@@ -67,6 +68,11 @@ impl Gate {
         });
         fs::write(self.path("sealgate.yaml"), configuration.to_string()).unwrap();
         fs::write(self.path("policy.yaml"), policy.to_string()).unwrap();
+    }
+
+    /// Loses all that the daemon keeps on this machine.
+    pub(crate) fn lose_state(&self) {
+        fs::remove_dir_all(self.path("state")).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -203,6 +209,11 @@ impl Daemon {
         self.until("another look", |it| it["status"]["reconciled"] != before).await;
     }
 
+    /// Its metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        reqwest::get(format!("http://{}/metrics", self.address)).await.unwrap().text().await.unwrap()
+    }
+
     /// The events in its log.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -223,6 +234,17 @@ impl Daemon {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Gate {
+    /// Whatever a test was about: no write of any gate so far holds an image that was not verified.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let Written { unverified, .. } =
+                audit::written(&self.server.audit(), &|image| self.images.is_verified(image));
+            assert_eq!(unverified, Vec::<String>::new());
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Images {
     address: String,
     folder: TempDir,
     digests: Vec<Digest>,
+    /// What the tag of one repository has been: two that are signed, and one that is not.
+    moving: Vec<(String, Digest)>,
     _registry: Hung,
 }
 
@@ -45,10 +47,14 @@ impl Images {
         let cosign = kube::find("TEST_COSIGN2", "cosign2")?;
         let folder = TempDir::new().unwrap();
         let (process, address) = serve(&registry, folder.path()).await;
-        let mut images = Self { address, folder, digests: Vec::new(), _registry: process };
+        let mut images = Self { address, folder, digests: Vec::new(), moving: Vec::new(), _registry: process };
         for index in 0..=SIGNED {
-            let digest = images.push(index).await;
+            let (_, digest) = images.push(&format!("n{index}"), &index.to_string()).await;
             images.digests.push(digest);
+        }
+        for version in ["first", "second", "unsigned"] {
+            let pushed = images.push("moving", version).await;
+            images.moving.push(pushed);
         }
         images.sign(&cosign);
         Ok(images)
@@ -80,19 +86,41 @@ impl Images {
         self.folder.path().join("ci.pub")
     }
 
+    /// An image whose tag moves, as one writes it.
+    pub(crate) fn moving(&self) -> String {
+        format!("{}/app/moving:1", self.address)
+    }
+
+    /// What that tag leads to: 0 and 1 are signed, 2 is not.
+    pub(crate) fn moved(&self, version: usize) -> Digest {
+        self.moving[version].1
+    }
+
+    /// Moves the tag.
+    pub(crate) async fn move_tag(&self, version: usize) {
+        self.put("moving", &self.moving[version].0).await;
+    }
+
+    /// Whether an image is pinned to what was signed.
+    pub(crate) fn is_verified(&self, image: &str) -> bool {
+        let moved = |version: usize| format!("{}@{}", self.moving(), self.moving[version].1);
+        (0..SIGNED).any(|index| self.pinned(index) == image) || (0..2).any(|version| moved(version) == image)
+    }
+
     fn reference(&self, index: usize) -> String {
         format!("{}/app/n{index}:1", self.address)
     }
 
-    async fn push(&self, index: usize) -> Digest {
+    /// Pushes an image that differs from all others; its manifest.
+    async fn push(&self, name: &str, label: &str) -> (String, Digest) {
         let client = reqwest::Client::new();
         let config = json!({
-            "architecture": "amd64", "os": "linux", "config": {"Labels": {"n": index.to_string()}},
+            "architecture": "amd64", "os": "linux", "config": {"Labels": {"n": label}},
             "rootfs": {"type": "layers", "diff_ids": []},
         });
         let config = config.to_string();
         let digest = Digest::of(config.as_bytes());
-        let repository = format!("http://{}/v2/app/n{index}", self.address);
+        let repository = format!("http://{}/v2/app/{name}", self.address);
         let begun = client.post(format!("{repository}/blobs/uploads/")).send().await.unwrap();
         let place = begun.headers()["location"].to_str().unwrap().to_owned();
         let sent = client.put(format!("{place}&digest={digest}")).body(config.clone()).send().await.unwrap();
@@ -102,13 +130,19 @@ impl Images {
             "config": {"mediaType": CONFIG, "digest": digest.to_string(), "size": config.len()},
         });
         let manifest = manifest.to_string();
-        let put = client.put(format!("{repository}/manifests/1")).header("content-type", MANIFEST);
-        let sent = put.body(manifest.clone()).send().await.unwrap();
-        assert!(sent.status().is_success(), "{sent:?}");
-        Digest::of(manifest.as_bytes())
+        self.put(name, &manifest).await;
+        let digest = Digest::of(manifest.as_bytes());
+        (manifest, digest)
     }
 
-    /// Signs all but the last.
+    async fn put(&self, name: &str, manifest: &str) {
+        let url = format!("http://{}/v2/app/{name}/manifests/1", self.address);
+        let put = reqwest::Client::new().put(url).header("content-type", MANIFEST);
+        let sent = put.body(manifest.to_owned()).send().await.unwrap();
+        assert!(sent.status().is_success(), "{sent:?}");
+    }
+
+    /// Signs all but the last, and all but the last that the moving tag has been.
     fn sign(&self, cosign: &Path) {
         let run = |arguments: &[String]| {
             let done = Command::new(cosign)
@@ -123,6 +157,7 @@ impl Images {
         run(&["generate-key-pair", "--output-key-prefix", "ci"].map(str::to_owned));
         let mut sign: Vec<String> = ["sign", "--key", "ci.key", "--tlog-upload=false", "-y"].map(str::to_owned).into();
         sign.extend((0..SIGNED).map(|index| format!("{}/app/n{index}@{}", self.address, self.digests[index])));
+        sign.extend((0..2).map(|version| format!("{}/app/moving@{}", self.address, self.moving[version].1)));
         run(&sign);
     }
 }
