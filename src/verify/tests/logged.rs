@@ -1,7 +1,7 @@
 //! What real cosigns wrote with a log beside it: it verifies, every field of a policy counts in both forms, and no byte
 //! that means anything can be changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::fixtures::{self, Signer, authority, bytes, rule, signatures, stored, with_bytes};
 use super::super::verify;
@@ -86,7 +86,8 @@ fn root() -> TrustRoot {
 }
 
 fn identity(issuer: &str, subject: &str) -> Identity {
-    Identity { issuer: Expected::exactly(issuer).unwrap(), subject: Expected::exactly(subject).unwrap() }
+    let exactly = |text| Expected::exactly(text).unwrap();
+    Identity { issuer: exactly(issuer), subject: exactly(subject), claims: BTreeMap::new() }
 }
 
 #[test]
@@ -235,7 +236,7 @@ fn set_identity(case: &mut Case, identity: Identity) -> bool {
 
 fn patterns(case: &mut Case, issuer: &str, subject: &str) -> bool {
     let pattern = |text| Expected::matching(text).unwrap();
-    set_identity(case, Identity { issuer: pattern(issuer), subject: pattern(subject) })
+    set_identity(case, Identity { issuer: pattern(issuer), subject: pattern(subject), claims: BTreeMap::new() })
 }
 
 /// Every byte, changed by one bit: of the layer, and of each of its annotations. What is free to change is named, by
