@@ -247,9 +247,6 @@ fn no_single_byte_that_counts_can_be_changed_in_what_was_logged() {
         let workers: Vec<_> = FIXTURES.map(|name| scope.spawn(move || (name, free(name)))).into_iter().collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
-    for (name, found) in &free {
-        eprintln!("{name}: {found:?}");
-    }
     for (name, found) in free {
         let expected = FREE.iter().find(|(fixture, _)| *fixture == name).unwrap().1;
         assert_eq!(found, expected, "{name}");
@@ -322,7 +319,7 @@ fn member(json: &[u8], place: usize) -> String {
     let name = text[..colon].rsplit('"').next().unwrap_or_default().to_owned();
     let next = &text[place..];
     let quote = next.find('"').unwrap_or_default();
-    if next[quote..].starts_with("\":") && text[colon..place].matches('"').count() % 2 == 0 {
+    if next[quote..].starts_with("\":") && text[colon..place].matches('"').count().is_multiple_of(2) {
         format!("a name behind {name}")
     } else {
         name
