@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use crate::image::Host;
 use crate::manifest;
+use crate::notify::{self, Channel, Outbox, Poster, Service, Status};
 use crate::outcome::Observer;
 use crate::pipeline::judge::Bounds;
 use crate::policy::PolicySet;
 use crate::push::Secret;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
+use crate::settings::telling::{Forge, NotificationSettings, Recipient, StatusSettings};
 use crate::settings::{
     ForeignImages, GateSettings, HookSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift,
     ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
@@ -192,6 +194,53 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
         timeout: GIT_TIMEOUT,
         cache: store.source_cache(&gate.name),
     })
+}
+
+/// Who is told what changes, and by whom.
+///
+/// # Errors
+/// Every channel whose roots cannot be used.
+pub fn outbox(settings: &Settings) -> Result<Outbox, Vec<Problem>> {
+    let proxy = settings.proxy.https.as_deref().map(|url| (url, settings.proxy.no_proxy.as_slice()));
+    let mut channels = Vec::new();
+    let mut problems = Vec::new();
+    let statuses = settings.gates.iter().filter_map(|gate| gate.statuses.as_ref().map(|status| (gate, status)));
+    let described =
+        settings.notifications.iter().map(notified).chain(statuses.map(|(gate, status)| shown(gate, status)));
+    for (channel, ca) in described {
+        let roots = ca.as_ref().map(|path| trust::file::certificates(path)).transpose();
+        match roots.and_then(|roots| Poster::new(roots.as_deref(), proxy)) {
+            Ok(poster) => channels.push((channel, poster)),
+            Err(why) => {
+                let message = format!("failed to prepare the notification `{}`: {why}", channel.name);
+                problems.push(Problem::new(ErrorCode::ConfigInvalid, message).with_help("check its `caFile`"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(Outbox::start(channels)) } else { Err(problems) }
+}
+
+fn notified(settings: &NotificationSettings) -> (Channel, Option<PathBuf>) {
+    let NotificationSettings { name, gates, to, ca_file } = settings.clone();
+    let service = match to {
+        Recipient::Slack { url_file } => Service::Slack { url_file },
+        Recipient::Webhook { url, secret_file } => Service::CloudEvents { url, secret_file },
+        Recipient::Alertmanager { url, username, password_file } => {
+            Service::Alertmanager { url, username, password_file }
+        }
+    };
+    (Channel { name, gates, service }, ca_file)
+}
+
+fn shown(gate: &GateSettings, settings: &StatusSettings) -> (Channel, Option<PathBuf>) {
+    let StatusSettings { forge, api, repository, token_file, link, ca_file } = settings.clone();
+    let forge = match forge {
+        Forge::GitHub => notify::Forge::GitHub,
+        Forge::GitLab => notify::Forge::GitLab,
+        Forge::Gitea => notify::Forge::Gitea,
+    };
+    let service = Service::Status(Status { forge, api, repository, token_file, link });
+    (Channel { name: format!("status of {}", gate.name), gates: vec![gate.name.clone()], service }, ca_file)
 }
 
 /// What is wrong with the secret of a gate's push events; nothing, where it listens to none.

@@ -1,14 +1,18 @@
 //! The command line: what can be typed, and who does it. Human output goes to stdout, logs and progress to stderr.
 
+mod base;
 mod check;
 mod demo;
 mod history;
 mod images;
+mod init;
 mod keyless;
 mod output;
 mod pin;
+mod pins;
 mod policy;
 mod progress;
+mod reference;
 mod run;
 mod setup;
 mod verify;
@@ -24,6 +28,8 @@ use crate::gate::Answer;
 use crate::reason::{ErrorCode, Problem};
 use crate::report::{Report, Subject};
 use crate::telemetry;
+
+pub use reference::reference;
 
 use output::{Form, Output, Stream};
 
@@ -60,6 +66,8 @@ enum Command {
     Pin(pin::Args),
     /// Lists every place where an image is named, offline, without verifying
     Images(images::Args),
+    /// Proposes a configuration and a policy, from what a repository's images are signed with today
+    Init(init::Args),
     /// Verifies images given on the command line
     Verify(verify::Args),
     /// Works on policies
@@ -177,6 +185,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> Exit {
         Command::Check(args) => check::run(args, environment, &output),
         Command::Pin(args) => pin::run(args, environment, &output),
         Command::Images(args) => images::run(args),
+        Command::Init(args) => init::run(args, environment, &output),
         Command::Verify(args) => verify::run(args, environment, &output),
         Command::Demo(args) => demo::run(args, &logging, &output),
         Command::Policy(command) => policy::run(command, environment, &output),

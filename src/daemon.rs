@@ -8,6 +8,7 @@ mod look;
 mod pins;
 mod record;
 mod task;
+mod tell;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,6 +78,7 @@ struct World {
     /// The registries that metrics call by their name.
     registries: BTreeSet<String>,
     stop: CancellationToken,
+    shared: Arc<Shared>,
 }
 
 /// What outlives a reload.
@@ -214,6 +216,7 @@ pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
     let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
     let world = World::build(settings, invocation, &kept, Asking::WhenNeeded).await?;
+    let shared = Arc::clone(&world.shared);
     let start = BTreeSet::from([Trigger::Start]);
     let looks = world.gates.into_iter().map(|mut gate| {
         let start = start.clone();
@@ -222,7 +225,9 @@ pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
             Once { report: gate.status.report.clone(), status: gate.status }
         }
     });
-    Ok(futures::future::join_all(looks).await)
+    let looked = futures::future::join_all(looks).await;
+    shared.outbox.drain(GRACE).await;
+    Ok(looked)
 }
 
 async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Problem> {
@@ -283,9 +288,11 @@ impl World {
         };
         let policies: Vec<_> = loaded.iter().map(|(_, policies)| policies).collect();
         let registries = assembly::registry_names(&settings, &policies);
+        let outbox = assembly::outbox(&settings)?;
         let shared = Arc::new(Shared {
             settings,
             plan,
+            outbox,
             trust: Arc::clone(&trust),
             store: Arc::clone(&kept.store),
             metrics: Arc::clone(&kept.metrics),
@@ -302,7 +309,7 @@ impl World {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { gates, trust, registries, stop })
+        Ok(Self { gates, trust, registries, stop, shared })
     }
 
     /// Takes the place of the gates before, which have ended: what they left on disk counts, and what they showed goes.
@@ -349,7 +356,7 @@ impl Supervisor {
         let (sender, mut receiver) = trigger::channel();
         let config = [self.invocation.config.clone()];
         let _watch = trigger::watch(&file_places(&config), Trigger::ConfigChanged, &sender);
-        let World { gates, trust, registries: _, stop } = world;
+        let World { gates, trust, registries: _, stop, shared: _ } = world;
         let mut senders = Vec::new();
         let mut tasks = JoinSet::new();
         let mut book = BTreeMap::new();

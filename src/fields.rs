@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use crate::manifest::tree::{Key, Node, Scalar, Typed, Value};
 use crate::reason::{ErrorCode, Place, Problem};
 
+pub mod describe;
 mod near;
 
 use near::distance;

@@ -143,6 +143,20 @@ fn approve(case: &Case<'_>) -> Result<ApprovedRelease, Vec<Problem>> {
     Ok(ApprovedRelease::new(case.gate.to_owned(), case.revision.clone(), files, objects, verified.resolved))
 }
 
+/// Everything that keeps verified images from being pinned, where nothing else of their files is looked at.
+#[must_use]
+pub fn unpinned(files: &[ReadFile], judged: &[Judged], limits: &Limits) -> Vec<Problem> {
+    let verified = Verified::of(judged);
+    let mut problems = Vec::new();
+    for read in files {
+        let edits = verified.edits(&read.file.path);
+        if !edits.is_empty() {
+            problems.extend(manifest::pin(&read.file, &read.documents, &edits, limits).err());
+        }
+    }
+    problems
+}
+
 /// What was verified, by reference as written and by name.
 struct Verified<'a> {
     sites: BTreeMap<&'a str, Vec<&'a Site>>,

@@ -28,6 +28,7 @@ pub mod verify;
 // Edges: input and output.
 pub mod http;
 pub mod metrics;
+pub mod notify;
 pub mod registry;
 pub mod render;
 pub mod settings;

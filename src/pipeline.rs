@@ -94,17 +94,37 @@ pub async fn decide<R: Registry>(
     Decided { decision, report, pins, judged, retry_after, resolving }
 }
 
-/// Judges references that stand in no file.
-pub async fn verify<R: Registry>(entries: Vec<Entry>, judge: &Judge<'_, R>) -> Report {
-    let judging = judge.judge(entries, &Pins::new()).await;
-    let any = |wanted: fn(&Verdict) -> bool| judging.judged.iter().any(|judged| wanted(&judged.verdict));
-    let answer = if any(|verdict| matches!(verdict, Verdict::Refused(_))) {
+/// Judges what a change brings: these sites alone. Nothing is approved, since nothing else is looked at.
+pub async fn change<R: Registry>(reading: &Reading, judge: &Judge<'_, R>, scope: &Scope<'_>) -> Report {
+    let mut problems = reading.problems.clone();
+    let (entries, noted) = entries(&reading.sites, scope.finder.rules.unclassified);
+    problems.extend(too_many(entries.len(), scope.images));
+    let judged = if problems.iter().any(|problem| problem.code == ErrorCode::LimitExceeded) {
+        Vec::new()
+    } else {
+        judge.judge(entries, &Pins::new()).await.judged
+    };
+    problems.extend(gate::unpinned(&reading.files, &judged, scope.finder.limits));
+    let subject = Subject { policies: policies(judge.policies), ..Subject::default() };
+    let answer = problems.is_empty().then(|| answer(&judged));
+    Report::new(subject, &judged, &noted, &problems, answer)
+}
+
+fn answer(judged: &[Judged]) -> Answer {
+    let any = |wanted: fn(&Verdict) -> bool| judged.iter().any(|judged| wanted(&judged.verdict));
+    if any(|verdict| matches!(verdict, Verdict::Refused(_))) {
         Answer::Refuse
     } else if any(|verdict| matches!(verdict, Verdict::Undecided(_))) {
         Answer::Undecided
     } else {
         Answer::Pass
-    };
+    }
+}
+
+/// Judges references that stand in no file.
+pub async fn verify<R: Registry>(entries: Vec<Entry>, judge: &Judge<'_, R>) -> Report {
+    let judging = judge.judge(entries, &Pins::new()).await;
+    let answer = answer(&judging.judged);
     let subject = Subject { policies: policies(judge.policies), ..Subject::default() };
     Report::new(subject, &judging.judged, &[], &[], Some(answer))
 }

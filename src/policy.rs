@@ -61,6 +61,12 @@ pub fn load(files: &[PolicyFile], read: material::Read<'_>) -> Result<PolicySet,
     Ok(PolicySet { policies, identities })
 }
 
+/// The fields of a policy, as a table for readers.
+#[must_use]
+pub fn fields() -> String {
+    crate::fields::describe::table(&schema::POLICY)
+}
+
 impl PolicySet {
     /// cosign's own habit: every image must be signed by any one of these keys, with these annotations.
     ///

@@ -1,10 +1,12 @@
 //! What happened to a revision, as data. Metrics, HTTP, the closing log event and the command line are functions of it.
 
+pub mod base;
 pub mod github;
 pub mod history;
 pub mod json;
 pub mod junit;
 pub mod kept;
+pub mod markdown;
 pub mod sarif;
 pub mod text;
 mod told;
@@ -17,6 +19,8 @@ use crate::image::Digest;
 use crate::outcome::health::Health;
 use crate::reason::{ErrorCode, Finding, Problem, Reason};
 use crate::verify::verdict::{self, Verdict};
+
+use base::Base;
 
 /// The schema's name.
 pub const SCHEMA: &str = "sealgate.dev/report/v1";
@@ -36,6 +40,9 @@ pub struct Report {
     pub decision: Option<&'static str>,
     /// The policies in force.
     pub policies: Vec<Policy>,
+    /// With what the files were compared; none, and no field, where all of them were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// Every image, in the order of its reference.
     pub images: Vec<Image>,
     /// Everything that is no image and kept us from passing.
@@ -194,6 +201,7 @@ impl Report {
             revision: subject.revision,
             decision: decision.map(Answer::name),
             policies: subject.policies,
+            base: None,
             images,
             errors: problems.iter().map(Error::from).collect(),
             summary: Summary::of(judged),

@@ -15,12 +15,15 @@ use crate::push::Provider;
 use crate::reason::{ErrorCode, Place, Problem};
 use crate::snapshot::File;
 
+use telling::{NotificationSettings, StatusSettings};
+
 mod checks;
 mod environment;
 mod kubernetes;
 mod layers;
 pub mod quantity;
 mod schema;
+pub mod telling;
 mod valid;
 mod written;
 
@@ -43,6 +46,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The proxy.
     pub proxy: ProxySettings,
+    /// Who is told what changed.
+    pub notifications: Vec<NotificationSettings>,
     /// Whether no connection is opened but to what registries, source and target need.
     pub offline: bool,
     /// How the default trust root is kept up to date.
@@ -83,6 +88,8 @@ pub struct GateSettings {
     pub hook: Option<HookSettings>,
     /// Whether it rests.
     pub suspend: bool,
+    /// Where its decisions stand beside the commit.
+    pub statuses: Option<StatusSettings>,
 }
 
 /// The push events that a gate listens to.
@@ -147,6 +154,17 @@ pub enum Mode {
     Enforce,
     /// It does everything else.
     Audit,
+}
+
+impl Mode {
+    /// The name used in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Audit => "audit",
+        }
+    }
 }
 
 /// What is done about drift.
@@ -316,6 +334,12 @@ pub fn parse(file: &File, path: &Path, environment: &BTreeMap<String, String>) -
         settings.state_dir = PathBuf::from(&layer.text);
     }
     Ok(settings)
+}
+
+/// The fields of a configuration, as a table for readers.
+#[must_use]
+pub fn fields_table() -> String {
+    fields::describe::table(&Shape::Record(&schema::SETTINGS))
 }
 
 /// Longest configuration file in bytes.

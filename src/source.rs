@@ -13,6 +13,7 @@ mod timeouts;
 mod tls;
 mod tree;
 mod worker;
+pub mod worktree;
 
 pub use git::{Auth, Git, GitOptions};
 

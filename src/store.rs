@@ -175,6 +175,22 @@ impl Store {
         save(&self.state_path(gate), &record)
     }
 
+    /// What people were told last of a gate. It decides nothing: what cannot be read counts as nothing told.
+    #[must_use]
+    pub fn told(&self, gate: &str) -> Option<String> {
+        let bytes = file::read(&self.gate_dir(gate).join("told"), 4096).ok()??;
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Keeps what people were told last of a gate.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_told(&self, gate: &str, line: &str) -> Result<(), Problem> {
+        let path = self.gate_dir(gate).join("told");
+        file::write(&path, line.as_bytes()).map_err(|error| unwritten(&path, &error))
+    }
+
     fn gate_dir(&self, gate: &str) -> PathBuf {
         self.dir.join("gates").join(file_name(gate))
     }

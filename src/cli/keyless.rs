@@ -1,7 +1,7 @@
 //! Certificates on the command line, as cosign names them: whose count, and whom they are believed.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::policy::material::{Held, Material, RootSource, Unread};
 use crate::reason::{ErrorCode, Problem};
@@ -82,6 +82,11 @@ impl Keyless {
             claims.insert(claim, expected.map_err(told)?);
         }
         Ok(claims)
+    }
+
+    /// The file of the trusted root, where one was given.
+    pub(super) fn root(&self) -> Option<&Path> {
+        self.trusted_root.as_deref()
     }
 
     /// The identity and the root.

@@ -1,12 +1,13 @@
 //! Where answers go: stdout for what was asked, stderr for the rest. A reader that has left is no error.
 
 use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use crate::reason::Problem;
 use crate::report::text::{self, Colour};
-use crate::report::{Report, github, json, junit, sarif};
+use crate::report::{Report, github, json, junit, markdown, sarif};
 
 use super::{Environment, Exit, problem_report};
 
@@ -21,8 +22,10 @@ pub(super) enum Form {
     Sarif,
     /// For test reports
     Junit,
-    /// GitHub annotations
+    /// GitHub annotations, and the job's summary where `GITHUB_STEP_SUMMARY` names its file
     Github,
+    /// One comment on a pull request
+    Markdown,
 }
 
 /// Where a report goes.
@@ -36,11 +39,17 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Output {
     colour_wanted: bool,
+    /// The file of a job's summary.
+    summary: Option<PathBuf>,
 }
 
 impl Output {
     pub(super) fn new(environment: &Environment) -> Self {
-        Self { colour_wanted: environment.get("NO_COLOR").is_none_or(String::is_empty) }
+        let summary = environment.get("GITHUB_STEP_SUMMARY").filter(|name| !name.is_empty());
+        Self {
+            colour_wanted: environment.get("NO_COLOR").is_none_or(String::is_empty),
+            summary: summary.map(PathBuf::from),
+        }
     }
 
     /// Writes a report, and says what it means.
@@ -50,9 +59,22 @@ impl Output {
             Form::Json => json::render(report),
             Form::Sarif => sarif::render(report),
             Form::Junit => junit::render(report),
-            Form::Github => github::render(report),
+            Form::Github => {
+                self.summarise(report);
+                github::render(report)
+            }
+            Form::Markdown => markdown::render(report),
         };
         write(stream, text.as_bytes()).worst(Exit::of(report))
+    }
+
+    /// Adds the report to the job's summary. The annotations tell it too, so that a file that takes nothing is only told.
+    fn summarise(&self, report: &Report) {
+        let Some(path) = &self.summary else { return };
+        if let Err(error) = append(path, &markdown::render(report)) {
+            let line = format!("the job's summary was not written: {error}\n");
+            write(Stream::Err, line.as_bytes());
+        }
     }
 
     /// Tells problems on stderr.
@@ -85,6 +107,11 @@ fn write(stream: Stream, bytes: &[u8]) -> Exit {
         // A report that was not told is none; nobody must take it for a pass.
         Err(_) => Exit::Bad,
     }
+}
+
+fn append(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn whole(stream: &mut dyn Write, bytes: &[u8]) -> std::io::Result<()> {

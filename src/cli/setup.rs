@@ -1,7 +1,7 @@
 //! What `check`, `pin` and `verify` share: the policy in one of three ways, the registries, the bounds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::pipeline::judge::{Bounds, Judge};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{Access, Client, default_credential_files};
-use crate::settings::{self, LimitSettings, Settings};
+use crate::settings::{self, GateSettings, LimitSettings, Settings};
 use crate::signer::PublicKey;
 use crate::source;
 use crate::trust::roots::Asking;
@@ -84,6 +84,10 @@ pub(super) struct Setup {
     pub(super) namespace: Option<String>,
     pub(super) exclude: Vec<String>,
     pub(super) limits: LimitSettings,
+    /// The gate whose word is asked for.
+    pub(super) gate: Option<GateSettings>,
+    /// The files on which verdicts rest, besides those that policies name.
+    pub(super) judged_by: Vec<PathBuf>,
     bounds: Bounds,
     observer: Arc<dyn Observer>,
 }
@@ -104,6 +108,7 @@ struct Background {
     namespace: Option<String>,
     exclude: Vec<String>,
     limits: LimitSettings,
+    gate: Option<GateSettings>,
 }
 
 impl Common {
@@ -126,7 +131,7 @@ impl Common {
             }
             Way::Gate { config, gate } => self.configured(&config, &gate, environment)?,
         };
-        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits } = background;
+        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits, gate } = background;
         access.hosts.extend(typed.iter().cloned());
         for name in &self.registry {
             access.hosts.insert(Host::parse(name).map_err(|error| usage(format!("--registry: {error}")))?);
@@ -149,7 +154,16 @@ impl Common {
         };
         let client = hosts.client(access, image_timeout, Arc::clone(&observer)).map_err(|problem| vec![problem])?;
         let namespace = self.namespace.clone().or(namespace);
-        Ok(Setup { policies, client, rules, namespace, exclude, limits, bounds, observer })
+        let judged_by = self.judged_by(gate.as_ref());
+        Ok(Setup { policies, client, rules, namespace, exclude, limits, gate, judged_by, bounds, observer })
+    }
+
+    fn judged_by(&self, gate: Option<&GateSettings>) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = self.policy.iter().chain(&self.key).chain(&self.config).cloned().collect();
+        files.extend(self.registry_config.iter().cloned());
+        files.extend(self.keyless.root().map(Path::to_owned));
+        files.extend(gate.into_iter().flat_map(|gate| gate.policies.iter().cloned()));
+        files
     }
 
     fn way(&self) -> Result<Way, Vec<Problem>> {
@@ -253,6 +267,7 @@ impl Common {
             namespace: found.namespace.clone(),
             exclude: found.source.exclude.clone(),
             limits,
+            gate: Some(found.clone()),
         })
     }
 
@@ -266,6 +281,7 @@ impl Common {
             namespace: None,
             exclude: Vec::new(),
             limits: LimitSettings::default(),
+            gate: None,
         }
     }
 }

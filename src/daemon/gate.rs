@@ -10,6 +10,8 @@ use crate::assembly::{self, RegistryPlan, trusting};
 use crate::gate::{Answer, Decision, Finder};
 use crate::http::status::{Board, GateStatus};
 use crate::metrics::{GateMetrics, Metrics, Step, Success};
+use crate::notify::Outbox;
+use crate::notify::message::Told;
 use crate::outcome::Observer;
 use crate::pipeline::judge::{Judge, Judging};
 use crate::pipeline::reading::Reader;
@@ -19,7 +21,7 @@ use crate::reason::{ErrorCode, Problem};
 use crate::registry::Client;
 use crate::render::{self, Rendered};
 use crate::report::{Report, Subject};
-use crate::settings::{GateSettings, Mode, Settings};
+use crate::settings::{GateSettings, Settings};
 use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Pins, Store};
@@ -36,6 +38,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
+    pub(super) outbox: Outbox,
 }
 
 /// By the path of a rendered file, what it was rendered from.
@@ -74,6 +77,10 @@ pub(super) struct Gate {
     /// What was decided on the newest revision, and since when.
     pub(super) standing: Option<Standing>,
     pub(super) status: GateStatus,
+    /// What people were told last.
+    pub(super) told: Option<Told>,
+    /// What stands beside the newest commit; none until this process said it.
+    pub(super) last_status: Option<Told>,
     pub(super) stop: CancellationToken,
 }
 
@@ -106,12 +113,9 @@ impl Gate {
         let git = assembly::source(&settings, &shared.settings.limits, &shared.store).map_err(one)?;
         let state = shared.store.gate_state(&settings.name).map_err(one)?.unwrap_or_default();
         let client = client(&shared, &policies).map_err(one)?;
-        let mode = match settings.mode {
-            Mode::Enforce => "enforce",
-            Mode::Audit => "audit",
-        };
         let name = settings.name.clone();
-        let status = GateStatus { name, mode, suspended: settings.suspend, ..GateStatus::default() };
+        let mode = settings.mode.name();
+        let status = GateStatus { name: name.clone(), mode, suspended: settings.suspend, ..GateStatus::default() };
         metrics.policy_reload(Success::Ok);
         metrics.suspended(settings.suspend);
         Ok(Self {
@@ -131,6 +135,8 @@ impl Gate {
             turned_away: false,
             failures: Vec::new(),
             tags_looked_at: None,
+            told: shared.store.told(&name).as_deref().and_then(Told::of_line),
+            last_status: None,
             standing: None,
             status,
             stop,

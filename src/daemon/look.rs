@@ -275,6 +275,7 @@ impl Gate {
         self.status.retry_in_seconds = wait.map(|wait| wait.as_secs());
         self.status.reconciled = Some(now().to_string());
         self.shared.board.show(self.status.clone());
+        self.tell();
     }
 }
 

@@ -11,6 +11,9 @@ use super::{Report, Summary};
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut page: String = told(report).iter().map(annotation).collect();
+    if let Some(base) = &report.base {
+        let _ = writeln!(page, "::notice title=sealgate::{}", escape(&printable(&base.sentence())));
+    }
     let _ = writeln!(page, "{}", summary(report));
     page
 }

@@ -24,6 +24,10 @@ pub fn render(report: &Report) -> String {
         count("error"),
         count("skipped")
     );
+    if let Some(base) = &report.base {
+        let sentence = escape(&base.sentence());
+        let _ = writeln!(page, "    <properties><property name=\"base\" value=\"{sentence}\"/></properties>");
+    }
     for case in &cases {
         case.write(&mut page);
     }

@@ -37,6 +37,7 @@ pub fn render(report: &Report) -> String {
                 "mode": report.mode,
                 "revision": report.revision,
                 "policies": report.policies,
+                "base": report.base,
                 "summary": report.summary,
             },
         }],

@@ -138,6 +138,9 @@ impl Page {
             1 => ", 1 error".to_owned(),
             count => format!(", {count} errors"),
         };
+        if let Some(base) = &report.base {
+            self.line(&base.sentence());
+        }
         self.headline(report.decision.unwrap_or("no decision"), &format!(" · {counts}{errors}"));
     }
 }

@@ -142,6 +142,7 @@ pub(super) mod samples {
             revision: None,
             decision,
             policies: Vec::new(),
+            base: None,
             images,
             errors,
             summary,

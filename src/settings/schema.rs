@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::checks::{self, Transport};
 use super::kubernetes::KUBERNETES;
+use super::telling;
 use crate::discovery::{self, FieldRule};
 use crate::fields::{Complaint, Field, Found, Path, Record, Shape, nothing, optional, required};
 use crate::image::Host;
@@ -23,6 +24,7 @@ pub(super) static SETTINGS: Record = Record {
         optional("discovery", Shape::Record(&DISCOVERY)),
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
+        optional("notifications", Shape::List(&Shape::Record(&telling::NOTIFICATION), 0)),
         optional("offline", Shape::Flag),
         optional("tuf", Shape::Record(&TUF)),
         optional("admission", Shape::Later("leave it out")),
@@ -44,6 +46,7 @@ static GATE: Record = Record {
         optional("mode", Shape::Word(&["enforce", "audit"])),
         optional("drift", Shape::Record(&DRIFT)),
         optional("suspend", Shape::Flag),
+        optional("statuses", Shape::Record(&telling::STATUSES)),
         optional("hook", Shape::Record(&HOOK)),
     ],
     between: nothing,
@@ -178,6 +181,7 @@ const fn size(name: &'static str) -> Field {
 
 fn gates_and_registries_are_distinct(root: &Node, path: &Path, found: &mut Found<'_>) {
     registries_are_distinct(root, path, found);
+    telling::notifications_are_distinct(root, found);
     let Some(list) = root.get("gates") else { return };
     let gates = list.items().unwrap_or(&[]);
     if gates.len() > MAX_GATES {

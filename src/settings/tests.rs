@@ -71,6 +71,7 @@ fn what_is_left_out_has_its_default() {
         drift: DriftSettings { objects: ObjectDrift::Correct, tags: None },
         hook: None,
         suspend: false,
+        statuses: None,
     };
     assert_eq!(settings.gates, [gate]);
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::checks::{self, Transport};
 use super::kubernetes;
-use super::schema;
 use super::written::{self, Written};
 use super::{
     AuthSettings, DriftSettings, GateSettings, HookSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift,
     ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, TufSettings, quantity,
 };
+use super::{schema, telling};
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
@@ -22,7 +22,8 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, offline, tuf } = written;
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications, offline, tuf } =
+        written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -32,6 +33,10 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         discovery: self::discovery(discovery)?,
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
+        notifications: notifications
+            .into_iter()
+            .map(|written| telling::notification(written, folder))
+            .collect::<Result<_, _>>()?,
         offline,
         tuf: self::tuf(tuf, folder)?,
     })
@@ -90,7 +95,7 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, hook, suspend } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, hook, suspend, statuses } = written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -104,6 +109,7 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
         drift: self::drift(&drift)?,
         hook: hook.map(|written| self::hook(written, folder)).transpose()?,
         suspend,
+        statuses: statuses.map(|written| telling::statuses(written, folder)).transpose()?,
     })
 }
 

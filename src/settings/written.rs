@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::kubernetes;
+use super::telling::{Notification, Statuses};
 
 /// The configuration file.
 #[derive(Debug, Deserialize)]
@@ -19,6 +20,8 @@ pub(super) struct Written {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) proxy: Proxy,
+    #[serde(default)]
+    pub(super) notifications: Vec<Notification>,
     #[serde(default)]
     pub(super) offline: bool,
     #[serde(default)]
@@ -56,6 +59,7 @@ pub(super) struct Gate {
     pub(super) hook: Option<Hook>,
     #[serde(default)]
     pub(super) suspend: bool,
+    pub(super) statuses: Option<Statuses>,
 }
 
 #[derive(Debug, Deserialize)]

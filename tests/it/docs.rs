@@ -78,6 +78,12 @@ fn the_examples_of_the_repository_load() {
 }
 
 #[test]
+fn the_reference_is_what_the_code_says() {
+    let text = fs::read_to_string(root().join("docs/reference.md")).unwrap();
+    assert!(text == sealgate::cli::reference(), "write it anew: cargo run --example reference > docs/reference.md");
+}
+
+#[test]
 fn every_reason_and_error_is_explained() {
     let text = fs::read_to_string(root().join("docs/reasons.md")).unwrap();
     let of = |weight| Reason::ALL.iter().filter(move |reason| reason.weight() == weight).map(|reason| reason.code());

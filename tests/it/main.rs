@@ -17,6 +17,8 @@
 
 mod architecture;
 mod browser;
+mod changes;
+mod ci;
 mod cli;
 mod conformance;
 mod daemon;
@@ -28,9 +30,11 @@ mod gate;
 mod history;
 mod hooks;
 mod http;
+mod init;
 mod kubernetes;
 mod load;
 mod matrix;
+mod notify;
 mod pin;
 mod policy;
 mod registry;
