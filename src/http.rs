@@ -43,6 +43,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Questions that the decision log answers at once; more wait.
 const READERS: usize = 4;
 
+/// Long answers that are written at once; more wait. However many ask, gates get their share of the machine.
+const WRITERS: usize = 1;
+
 /// Gives all metrics as text.
 pub type Scrape = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 /// Answers from the decision log; may read files.
@@ -72,6 +75,7 @@ struct Pages {
     archive: Archive,
     ready: Arc<AtomicBool>,
     readers: Arc<Semaphore>,
+    writers: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     rendered: Arc<tokio::sync::Mutex<pages::Rendered>>,
     stop: CancellationToken,
@@ -85,11 +89,26 @@ impl Pages {
             archive,
             ready,
             readers: Arc::new(Semaphore::new(READERS)),
+            writers: Arc::new(Semaphore::new(WRITERS)),
             followers: Arc::new(Semaphore::new(events::MOST)),
             rendered: Arc::new(tokio::sync::Mutex::new(pages::Rendered::new(gates.clone()))),
             gates,
             stop,
         }
+    }
+
+    /// Writes a long answer, away from the gates' own threads.
+    async fn write(&self, work: impl FnOnce() -> Response + Send + 'static) -> Response {
+        let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response();
+        let permit = match Arc::clone(&self.writers).acquire_owned().await {
+            Ok(permit) => permit,
+            Err(error) => return failed(error.to_string()),
+        };
+        let written = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        written.await.unwrap_or_else(|error| failed(error.to_string()))
     }
 
     /// Asks the decision log.
@@ -172,15 +191,17 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 }
 
 async fn metrics_page(State(pages): State<Pages>) -> Response {
-    match (pages.metrics)() {
+    let metrics = Arc::clone(&pages.metrics);
+    let work = move || match metrics() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
+    };
+    pages.write(work).await
 }
 
 async fn all_gates(State(pages): State<Pages>) -> Response {
     let gates: Vec<GateStatus> = pages.gates.borrow().values().cloned().collect();
-    axum::Json(json!({ "gates": gates })).into_response()
+    pages.write(move || axum::Json(json!({ "gates": gates })).into_response()).await
 }
 
 /// The report on the newest revision, with where the gate stands beside it under `status`.
@@ -189,13 +210,17 @@ async fn one_gate(State(pages): State<Pages>, Path(name): Path<String>) -> Respo
     let Some(gate) = gate else {
         return (StatusCode::NOT_FOUND, axum::Json(json!({ "error": "no such gate" }))).into_response();
     };
+    pages.write(move || gate_answer(&gate)).await
+}
+
+fn gate_answer(gate: &GateStatus) -> Response {
     let answer = match &gate.report {
         Some(report) => serde_json::to_value(report.as_ref()),
         None => Ok(
             json!({ "schema": crate::report::SCHEMA, "gate": gate.name, "decision": null, "images": [], "errors": [] }),
         ),
     };
-    match (answer, serde_json::to_value(&gate)) {
+    match (answer, serde_json::to_value(gate)) {
         (Ok(mut answer), Ok(status)) => {
             if let Some(fields) = answer.as_object_mut() {
                 fields.insert("status".to_owned(), status);

@@ -9,7 +9,7 @@ use crate::gate::{Answer, Decision, Judged};
 use crate::http::status::ForeignImage;
 use crate::image::ImageRef;
 use crate::metrics::{Drift, Stage, Step};
-use crate::reason::{Finding, Reason};
+use crate::reason::{Finding, Problem, Reason};
 use crate::registry::Registry as _;
 use crate::settings::{Mode, ObjectDrift};
 use crate::target::{Delivery, Retry, Target as _, TargetError};
@@ -161,13 +161,18 @@ impl Gate {
 
     /// The target; connected to when it is first needed.
     pub(super) async fn target(&mut self) -> Result<&Delivery, Failure> {
-        if self.target.is_none() {
-            match assembly::target(&self.settings).await {
-                Ok(target) => self.target = Some(target),
-                Err(problem) => return Err(self.fail(vec![problem], Retry::Later(None))),
-            }
+        if let Err(problem) = self.connect().await {
+            return Err(self.fail(vec![problem], Retry::Later(None)));
         }
         self.target.as_ref().ok_or(Failure::Final)
+    }
+
+    /// Connects to the target, where that was not done yet: the only place that does.
+    pub(super) async fn connect(&mut self) -> Result<(), Problem> {
+        if self.target.is_none() {
+            self.target = Some(assembly::target(&self.settings).await?);
+        }
+        Ok(())
     }
 
     /// The target did not take the release.

@@ -2,7 +2,6 @@
 //!
 //! A pin is a digest, never a verdict: each is verified here again, under the policies in force.
 
-use crate::assembly;
 use crate::image::ImageRef;
 use crate::settings::TargetSettings;
 use crate::snapshot::Revision;
@@ -42,15 +41,12 @@ impl Gate {
     }
 
     async fn pins_at_target(&mut self, revision: &Revision) -> Result<Option<Pins>, TargetError> {
-        if self.target.is_none() {
-            let target = assembly::target(&self.settings).await;
-            self.target = Some(target.map_err(|problem| TargetError {
-                problems: vec![problem],
-                foreign_images: Vec::new(),
-                outcomes: Vec::new(),
-                retry: Retry::Later(None),
-            })?);
-        }
+        self.connect().await.map_err(|problem| TargetError {
+            problems: vec![problem],
+            foreign_images: Vec::new(),
+            outcomes: Vec::new(),
+            retry: Retry::Later(None),
+        })?;
         let Some(target) = &self.target else { return Ok(None) };
         let found = target.pins(&revision.id).await?;
         // A reference with a digest needs no pin, and none may lead elsewhere.

@@ -26,7 +26,10 @@ pub(super) async fn list(State(pages): State<Pages>, Path(name): Path<String>, Q
     let limit = page.limit.unwrap_or(LIMITS.0).clamp(1, LIMITS.1);
     let asked = Asked { gate: Some(name), before: page.before, limit, ..Asked::default() };
     match pages.ask(asked).await {
-        Ok(decisions) => axum::Json(json!({ "decisions": decisions })).into_response(),
+        Ok(entries) => {
+            let told: Vec<_> = entries.into_iter().map(|kept| kept.told).collect();
+            axum::Json(json!({ "decisions": told })).into_response()
+        }
         Err(answer) => answer,
     }
 }

@@ -82,7 +82,7 @@ fn the_command_line_tells_what_was_decided_while_the_daemon_runs_and_after() {
 
     let explain = |what: &str| world.run(&["explain", what, "--config", "sealgate.yaml"]).exits(0).stdout;
     for text in [explain(&second[..10]), explain("app/unsigned")] {
-        for expected in ["no-signature (rule `first-party`)", "help: ", "b.yaml:8:12", "Pod shop/b"] {
+        for expected in ["no-signature (rule `first-party`)", "help: ", "b.yaml:7:12", "Pod shop/b"] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
     }

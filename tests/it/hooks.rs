@@ -89,8 +89,9 @@ fn an_event_of_each_service_makes_its_gate_look_and_only_that_one() {
 #[test]
 fn what_is_not_signed_looks_like_a_gate_that_is_not_there() {
     let world = world();
-    world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let revision = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
     let daemon = world.daemon();
+    daemon.applies("github", &revision);
     let body = payload("github");
     let wrong = headers("github", "another secret of 16 bytes", &body);
     let expected = send(&daemon, "nothing", &wrong, &body);
@@ -121,8 +122,9 @@ fn what_is_not_signed_looks_like_a_gate_that_is_not_there() {
 #[test]
 fn a_flood_is_cut_off_and_a_secret_is_exchanged_without_a_restart() {
     let world = world();
-    world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let revision = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
     let daemon = world.daemon();
+    daemon.applies("generic", &revision);
     let other = "another secret of sixteen";
     world.write("secret", other);
     let body = payload("generic");

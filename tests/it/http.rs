@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use sealgate::reason::Reason;
 
 use crate::support::http;
-use crate::support::world::{World, good, keys, pod, registry, unsigned};
+use crate::support::process;
+use crate::support::world::{World, gate, good, keys, pod, policy, registry, unsigned};
 
 /// The metrics of the contract, each with its labels.
 const METRICS: &[(&str, &str, &[&str])] = &[
@@ -108,7 +109,7 @@ fn no_label_carries_a_digest_a_reference_or_a_message() {
         ("basis", BTreeSet::from(["proof", "unsigned-allowed", "exception", "none", ""])),
         ("stage", BTreeSet::from(["observed", "passed", "applied"])),
         ("step", BTreeSet::from(["fetch", "discover", "resolve", "verify", "decide", "dry-run", "apply"])),
-        ("action", BTreeSet::from(["created", "configured", "unchanged", "pruned", "failed"])),
+        ("action", BTreeSet::from(["created", "configured", "recreated", "unchanged", "pruned", "failed"])),
         ("kind", BTreeSet::from(["object", "tag", "signature"])),
         ("registry", BTreeSet::from([registry().host.as_str(), "other"])),
         ("reason", reasons),
@@ -159,6 +160,42 @@ fn what_a_manifest_says_is_no_markup_on_the_status_page() {
     let daemon = world.daemon();
     daemon.decides("production", "refuse", &revision);
     assert!(!daemon.get("/").text().contains("<script>alert"));
+}
+
+#[test]
+fn a_daemon_that_was_ready_stays_so_while_a_new_configuration_is_taken_over() {
+    let world = World::new();
+    let revision = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let daemon = world.daemon();
+    daemon.applies("production", &revision);
+    let mut missing = gate("missing");
+    missing["source"]["git"] = json!("nowhere");
+    world.configure(&[gate("production"), missing]);
+    daemon.await_gate("the new gate tells what it misses", "missing", |report| {
+        assert_eq!(daemon.get("/readyz").status, 200);
+        report["status"]["errors"].as_array().is_some_and(|errors| !errors.is_empty())
+    });
+}
+
+#[test]
+fn what_no_longer_passes_and_what_rests_is_told_by_metrics() {
+    let world = World::new();
+    let revision = world.repository.commit(&[("a.yaml", &pod("a", &good().tagged()))]);
+    let mut resting = gate("resting");
+    resting["suspend"] = json!(true);
+    world.configure(&[gate("production"), resting]);
+    let daemon = world.daemon();
+    daemon.applies("production", &revision);
+    let has = |line: &str| daemon.get("/metrics").text().lines().any(|found| found == line);
+    assert!(has("sealgate_gate_applied_state{gate=\"production\",state=\"pass\"} 1"));
+    assert!(
+        has("sealgate_gate_suspended{gate=\"resting\"} 1") && has("sealgate_gate_suspended{gate=\"production\"} 0")
+    );
+    world.write("policy.yaml", &policy("{name: release, key: {file: release.pub}}"));
+    daemon.decides("production", "refuse", &revision);
+    process::eventually("what runs is told to be refused", || {
+        has("sealgate_gate_applied_state{gate=\"production\",state=\"refuse\"} 1").then_some(())
+    });
 }
 
 #[test]

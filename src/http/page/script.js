@@ -6,7 +6,7 @@
       const [count, unit] = seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"]
         : seconds < 129600 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];
       const words = new Intl.RelativeTimeFormat("en").format(-Math.round(count), unit);
-      if (time.nextElementSibling?.className === "ago") time.nextElementSibling.textContent = words;
+      if (time.nextElementSibling?.className === "ago") time.nextElementSibling.textContent = `· ${words}`;
     }
   };
   let busy = false, again = false;

@@ -3,6 +3,7 @@
 pub(crate) mod builders;
 mod choices;
 mod fares;
+mod restart;
 #[path = "../../../tests/it/support/kube.rs"]
 mod server;
 mod sharing;

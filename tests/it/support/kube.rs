@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -31,7 +32,10 @@ pub(crate) struct Server {
     folder: TempDir,
     port: u16,
     ca: String,
-    _processes: Vec<Process>,
+    store: u16,
+    apiserver: PathBuf,
+    /// The store, then the API server.
+    processes: Mutex<Vec<Process>>,
 }
 
 /// A process that goes when this does.
@@ -89,9 +93,33 @@ impl Server {
             Process(start_etcd(etcd, folder.path(), store, peer)),
             Process(start_apiserver(apiserver, folder.path(), store, port)),
         ];
-        let server = Self { folder, port, ca, _processes: processes };
+        let apiserver = apiserver.to_owned();
+        let server = Self { folder, port, ca, store, apiserver, processes: Mutex::new(processes) };
         server.wait_ready().await?;
         Ok(server)
+    }
+
+    /// A server of one test alone, which may be stopped; none where its parts are missing.
+    pub(crate) async fn own(name: &str) -> Option<&'static Self> {
+        match Self::start().await {
+            Ok(server) => Some(Box::leak(Box::new(server))),
+            Err(why) => {
+                skipped(name, &why);
+                None
+            }
+        }
+    }
+
+    /// Kills the API server; its store stays.
+    pub(crate) fn stop(&self) {
+        self.processes.lock().unwrap().truncate(1);
+    }
+
+    /// Starts the API server again, on the same port and store.
+    pub(crate) async fn start_again(&self) {
+        let process = Process(start_apiserver(&self.apiserver, self.folder.path(), self.store, self.port));
+        self.processes.lock().unwrap().push(process);
+        self.wait_ready().await.unwrap();
     }
 
     async fn wait_ready(&self) -> Result<(), String> {
@@ -196,15 +224,15 @@ fn free_port() -> u16 {
 }
 
 /// Starts a process under a shell that kills it as soon as our end of its input is closed, by us or by our death, and that
-/// removes the folder then: a static server is not dropped.
-fn spawn(program: &Path, folder: &Path, log: &str, arguments: &[String]) -> Child {
-    let log = std::fs::File::create(folder.join(log)).unwrap();
+/// removes what it leaves then: a static server is not dropped.
+fn spawn(program: &Path, folder: &Path, (log, leaves): (&str, &Path), arguments: &[String]) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join(log)).unwrap();
     Command::new("/bin/sh")
         .arg("-c")
-        .arg(r#""$0" "$@" & server=$!; read -r _; kill -KILL "$server"; wait; rm -rf "$FOLDER""#)
+        .arg(r#""$0" "$@" & server=$!; read -r _; kill -KILL "$server"; wait; rm -rf "$LEAVES""#)
         .arg(program)
         .args(arguments)
-        .env("FOLDER", folder)
+        .env("LEAVES", leaves)
         .stdin(Stdio::piped())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
@@ -222,7 +250,7 @@ fn start_etcd(program: &Path, folder: &Path, port: u16, peer: u16) -> Child {
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster=default={peer}"),
     ];
-    spawn(program, folder, "etcd.log", &arguments)
+    spawn(program, folder, ("etcd.log", folder), &arguments)
 }
 
 fn start_apiserver(program: &Path, folder: &Path, store: u16, port: u16) -> Child {
@@ -246,7 +274,8 @@ fn start_apiserver(program: &Path, folder: &Path, store: u16, port: u16) -> Chil
         format!("--audit-policy-file={}", file("audit.yaml")),
         format!("--audit-log-path={}", file("audit.log")),
     ];
-    spawn(program, folder, "apiserver.log", &arguments)
+    // The folder goes with the store.
+    spawn(program, folder, ("apiserver.log", Path::new("")), &arguments)
 }
 
 /// Writes keys, certificates, tokens and the audit policy; answers with the authority's certificate.
