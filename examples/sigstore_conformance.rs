@@ -57,7 +57,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     match (&asked.key, &asked.identity, &asked.issuer) {
         (Some(key), None, None) => {
             let key = PublicKey::from_pem(&file(key)?).map_err(|error| error.to_string())?;
-            keyless::by_key(&bundle, artifact, &key, &root, now()).map_err(|miss| miss.message)
+            keyless::by_key(&bundle, artifact, &key, &root, now()).map(drop).map_err(|miss| miss.message)
         }
         (None, Some(subject), Some(issuer)) => {
             let exactly = |text: &str| Expected::exactly(text).map_err(|error| error.to_string());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -26,7 +27,7 @@ mod wildcard;
 mod written;
 
 use glob::{HostPattern, Pattern};
-use requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference, Signer};
+use requirement::{Authority, Demand, Platforms, Requirement, Revoked, Signatures, SignedReference, Signer, Validity};
 use rule::Rule;
 use written::Policy;
 
@@ -38,6 +39,8 @@ pub use matching::Matched;
 pub struct PolicySet {
     policies: Vec<Policy>,
     identities: Vec<PolicyId>,
+    /// What any of the policies revokes.
+    revoked: Arc<Revoked>,
 }
 
 /// What identifies a policy in reports and in kept evidence.
@@ -57,8 +60,12 @@ const COMMAND_LINE: &str = "command line";
 /// # Errors
 /// Every problem of every file, with its place.
 pub fn load(files: &[PolicyFile], read: material::Read<'_>) -> Result<PolicySet, Vec<Problem>> {
-    let (identities, policies) = load::load(files, read)?.into_iter().unzip();
-    Ok(PolicySet { policies, identities })
+    let (identities, policies): (_, Vec<Policy>) = load::load(files, read)?.into_iter().unzip();
+    let mut revoked = Revoked::default();
+    for policy in &policies {
+        revoked.extend(&policy.revoked);
+    }
+    Ok(PolicySet { policies, identities, revoked: Arc::new(revoked) })
 }
 
 /// The fields of a policy, as a table for readers.
@@ -83,7 +90,8 @@ impl PolicySet {
             }
             digested.extend_from_slice(key.fingerprint().raw());
             let (signed_reference, source) = (SignedReference::Ignore, None);
-            authorities.push(Authority { name, signer, annotations: annotations.clone(), signed_reference, source });
+            let (validity, annotations) = (Validity::default(), annotations.clone());
+            authorities.push(Authority { name, validity, signer, annotations, signed_reference, source });
         }
         if authorities.is_empty() {
             let problem = Problem::new(ErrorCode::Usage, "there is no key");
@@ -98,6 +106,7 @@ impl PolicySet {
         let digested = format!("{identity:?}{}", root.digest()).into_bytes();
         let authority = Authority {
             name: COMMAND_LINE.to_owned(),
+            validity: Validity::default(),
             signer: Signer::Identity(vec![identity], root),
             annotations: annotations.clone(),
             signed_reference: SignedReference::Ignore,
@@ -124,8 +133,14 @@ impl PolicySet {
         };
         let rule = Rule { images: vec![Pattern::everything()], namespaces: None, requirement };
         let name = COMMAND_LINE.to_owned();
-        let policy = Policy { name: name.clone(), registries: None, rules: vec![rule], exceptions: Vec::new() };
-        Self { policies: vec![policy], identities: vec![PolicyId { name, digest }] }
+        let policy = Policy {
+            name: name.clone(),
+            registries: None,
+            rules: vec![rule],
+            exceptions: Vec::new(),
+            revoked: Revoked::default(),
+        };
+        Self { policies: vec![policy], identities: vec![PolicyId { name, digest }], revoked: Arc::default() }
     }
 
     /// The policies' names and digests, in the order of the files.
@@ -166,16 +181,19 @@ impl PolicySet {
         repository: &Repository,
         namespaces: &[Option<String>],
     ) -> Result<Matched<'a>, Vec<Finding>> {
-        matching::matching(&self.policies, repository, namespaces)
+        matching::matching(&self.policies, &self.revoked, repository, namespaces)
     }
 
-    /// The next instant after `now` at which an exception or a trust root ends.
+    /// The next instant after `now` at which an exception, a trust root or a key ends, or a key begins.
     #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions).map(|exception| exception.end);
         let rules = self.policies.iter().flat_map(|policy| &policy.rules);
         let roots = rules.flat_map(authorities).filter_map(|authority| authority.signer.root()?.good_until());
-        exceptions.chain(roots).filter(|end| *end > now).min()
+        let rules = self.policies.iter().flat_map(|policy| &policy.rules);
+        let validities = rules.flat_map(authorities).map(|authority| authority.validity);
+        let keys = validities.flat_map(|Validity { from, until }| from.into_iter().chain(until));
+        exceptions.chain(roots).chain(keys).filter(|end| *end > now).min()
     }
 }
 

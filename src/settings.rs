@@ -19,6 +19,7 @@ use telling::{NotificationSettings, StatusSettings};
 
 mod checks;
 mod environment;
+pub mod kms;
 mod kubernetes;
 mod layers;
 pub mod quantity;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub offline: bool,
     /// How the default trust root is kept up to date.
     pub tuf: TufSettings,
+    /// How key services are asked.
+    pub kms: kms::KmsSettings,
 }
 
 /// How trust roots are kept up to date.

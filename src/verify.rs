@@ -24,8 +24,8 @@ pub mod verdict;
 use jiff::Timestamp;
 
 use crate::artifact::{Artifact, Evidence, Lookup};
-use crate::image::PinnedImage;
-use crate::policy::requirement::{Demand, Demands, Requirement, Waiver};
+use crate::image::{Digest, PinnedImage};
+use crate::policy::requirement::{Demand, Demands, Requirement, Revoked, Waiver};
 use crate::reason::{Finding, Reason};
 
 use judge::{Cases, Ledger, Question, Ruling};
@@ -82,9 +82,9 @@ pub fn satisfied(
 pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, now: Timestamp) -> Judgement {
     let cases = Cases::of(evidence);
     let mut ledger = Ledger::default();
-    let (mut refused, mut undecided) = (Vec::new(), Vec::new());
+    let (mut refused, mut undecided) = (revoked(image, demands.revoked()), Vec::new());
     for requirement in demands.requirements() {
-        match questions(image, requirement, now) {
+        match questions(image, requirement, demands.revoked(), now) {
             Err(finding) => refused.push(finding),
             Ok(questions) => {
                 for question in questions {
@@ -112,6 +112,7 @@ pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, now
 fn questions<'a>(
     image: &'a PinnedImage,
     requirement: &'a Requirement,
+    revoked: &'a Revoked,
     now: Timestamp,
 ) -> Result<Vec<Question<'a>>, Finding> {
     match &requirement.demand {
@@ -119,7 +120,10 @@ fn questions<'a>(
         Demand::Signatures(signatures) => {
             let wanted = platforms::wanted(image, &requirement.platforms)
                 .map_err(|finding| finding.of_rule(&requirement.rule))?;
-            Ok(wanted.into_iter().map(|wanted| Question { image, requirement, signatures, wanted, now }).collect())
+            Ok(wanted
+                .into_iter()
+                .map(|wanted| Question { image, requirement, signatures, wanted, revoked, now })
+                .collect())
         }
     }
 }
@@ -128,11 +132,23 @@ fn questions<'a>(
 fn answerable<'a>(image: &'a PinnedImage, demands: &'a Demands, now: Timestamp) -> Vec<Question<'a>> {
     let mut answerable = Vec::new();
     for requirement in demands.requirements() {
-        if let Ok(questions) = questions(image, requirement, now) {
+        if let Ok(questions) = questions(image, requirement, demands.revoked(), now) {
             answerable.extend(questions);
         }
     }
     answerable
+}
+
+/// An image whose digest, or that of one of its platforms, is revoked must not run, whoever vouches for it.
+fn revoked(image: &PinnedImage, revoked: &Revoked) -> Vec<Finding> {
+    let own = std::iter::once((image.digest, "the image"));
+    let leaves = image.leaves.iter().map(|leaf| (leaf.digest, "a platform of the image"));
+    let found = own.chain(leaves).filter(|(digest, _)| revoked.digests.contains(digest));
+    let finding = |(digest, what): (Digest, &str)| {
+        Finding::new(Reason::Revoked, format!("{what} is {digest}, which a policy revokes"))
+            .with_help("deploy an image that is not revoked")
+    };
+    found.map(finding).collect()
 }
 
 /// The verdict where every requirement holds. Without one, nothing does.

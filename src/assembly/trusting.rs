@@ -9,7 +9,9 @@ use crate::outcome::Observer;
 use crate::policy::material::{Held, Material, Unread};
 use crate::policy::{self, PolicyFile, PolicySet};
 use crate::reason::{ErrorCode, Problem};
+use crate::settings::kms::{AwsSettings, AzureSettings, GcpSettings, KmsSettings, VaultSettings};
 use crate::settings::{ProxySettings, Settings, TufSettings};
+use crate::trust::kms::{AwsOptions, AzureOptions, GcpOptions, Kms, KmsOptions, VaultOptions};
 use crate::trust::roots::{Asking, RootOptions, Roots};
 use crate::trust::web::Reach;
 use crate::trust::{self, Trust};
@@ -21,6 +23,8 @@ pub struct TrustPlan {
     pub tuf: TufSettings,
     /// The proxy.
     pub proxy: ProxySettings,
+    /// How key services are asked.
+    pub kms: KmsSettings,
     /// Where roots are kept.
     pub folder: Option<PathBuf>,
 }
@@ -29,7 +33,8 @@ impl TrustPlan {
     /// What the configuration says, with roots kept in this folder.
     #[must_use]
     pub fn of(settings: &Settings, folder: Option<PathBuf>) -> Self {
-        Self { tuf: settings.tuf.clone(), proxy: settings.proxy.clone(), folder }
+        let Settings { tuf, proxy, kms, .. } = settings.clone();
+        Self { tuf, proxy, kms, folder }
     }
 
     /// What fetches keys and roots.
@@ -50,10 +55,45 @@ impl TrustPlan {
             proxy: https.map(|url| (url, no_proxy)),
             roots: ca_file.map(|path| super::certificates(&path)).transpose()?,
         };
+        let services = Reach {
+            roots: self.kms.ca_file.as_ref().map(|path| super::certificates(path)).transpose()?,
+            ..reach.clone()
+        };
+        let kms = Kms::new(key_services(self.kms.clone()), services);
         let folder = self.folder.clone();
         let options = RootOptions { folder, mirror, initial: initial.transpose()?, interval, asking, reach };
-        Ok(Trust::new(Roots::new(options, observer)))
+        Ok(Trust::new(Roots::new(options, observer), kms))
     }
+}
+
+fn key_services(settings: KmsSettings) -> KmsOptions {
+    let KmsSettings { interval, ca_file: _, aws, gcp, azure, hashivault } = settings;
+    let AwsSettings { endpoint, region, credentials_file, profile, role_arn, web_identity_token_file, sts_endpoint } =
+        aws;
+    let aws =
+        AwsOptions { endpoint, region, credentials_file, profile, role_arn, web_identity_token_file, sts_endpoint };
+    let GcpSettings { endpoint, token_file, credentials_file, token_endpoint } = gcp;
+    let gcp = GcpOptions { endpoint, token_file, credentials_file, token_endpoint };
+    let AzureSettings {
+        endpoint,
+        token_file,
+        tenant_id,
+        client_id,
+        client_secret_file,
+        federated_token_file,
+        token_endpoint,
+    } = azure;
+    let azure = AzureOptions {
+        endpoint,
+        token_file,
+        tenant_id,
+        client_id,
+        client_secret_file,
+        federated_token_file,
+        token_endpoint,
+    };
+    let VaultSettings { address, token_file, namespace, mount } = hashivault;
+    KmsOptions { interval, aws, gcp, azure, vault: VaultOptions { address, token_file, namespace, mount } }
 }
 
 /// Loads policy files with the keys and roots that they name.
@@ -106,7 +146,7 @@ impl Files {
         let wanted = RefCell::new(BTreeSet::new());
         let note = |material: &Material| match material {
             Material::File { policy, path } => file(policy, path),
-            Material::Root(_) => {
+            Material::Root(_) | Material::Secret { .. } | Material::Kms(_) => {
                 wanted.borrow_mut().insert(material.clone());
                 Err(Unread::Unavailable(String::new()))
             }
@@ -120,7 +160,7 @@ impl Files {
         let Self { files, mut problems } = self;
         let read = |material: &Material| match material {
             Material::File { policy, path } => file(policy, path),
-            Material::Root(_) => {
+            Material::Root(_) | Material::Secret { .. } | Material::Kms(_) => {
                 let changed = || Err(Unread::Unavailable("the policy changed while it was read".to_owned()));
                 fetched.get(material).cloned().unwrap_or_else(changed)
             }

@@ -57,9 +57,35 @@ pub(super) fn day(text: &str) -> Result<Timestamp, Complaint> {
     Ok(date.to_zoned(TimeZone::UTC).map_err(|_| wrong())?.timestamp())
 }
 
+/// An instant: a UTC day, which is its first, or a time with its offset, as `2027-01-31T12:00:00Z`.
+///
+/// # Errors
+/// When it is neither.
+pub(super) fn instant(text: &str) -> Result<Timestamp, Complaint> {
+    let wrong = || {
+        let help = "write a UTC day, as `2027-01-31`, or a time with its offset, as `2027-01-31T12:00:00Z`";
+        Complaint::new(format!("`{text}` is no time"), help)
+    };
+    if text.len() > 10 { text.parse().map_err(|_| wrong()) } else { day(text).map_err(|_| wrong()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_a_day_or_a_time() {
+        for (text, expected) in [
+            ("2027-01-31", "2027-01-31T00:00:00Z"),
+            ("2027-01-31T12:00:00Z", "2027-01-31T12:00:00Z"),
+            ("2027-01-31T12:00:00+02:00", "2027-01-31T10:00:00Z"),
+        ] {
+            assert_eq!(instant(text).unwrap().to_string(), expected);
+        }
+        for bad in ["", "2027-02-30", "2027-01-31T12:00:00", "tomorrow at noon", "2027-1-3"] {
+            assert!(instant(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn only_a_plain_day_is_an_expiry() {

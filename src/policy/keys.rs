@@ -25,7 +25,13 @@ pub(super) struct Keys {
 enum Source<'t> {
     File(&'t str),
     Data(&'t str),
+    /// Namespace, name and entry of a secret.
+    Secret(&'t str, &'t str, &'t str),
+    Kms(&'t str),
 }
+
+/// The entry of a secret that holds the key, where none is named.
+const ENTRY: &str = "cosign.pub";
 
 impl Keys {
     /// Reads every key that a policy names, and reports those that are none and those that stand twice in a rule.
@@ -206,13 +212,16 @@ impl fmt::Display for Named<'_> {
 
 impl Source<'_> {
     fn held(&self, file: &str, read: Read<'_>) -> Result<Vec<u8>, Trouble> {
-        match self {
-            Self::Data(text) => Ok(text.as_bytes().to_vec()),
-            Self::File(path) => {
-                let material = Material::File { policy: file.to_owned(), path: (*path).to_owned() };
-                read(&material).map(|held| held.bytes).map_err(|unread| Trouble::of(unread, self, HELP_FILE))
+        let material = match self {
+            Self::Data(text) => return Ok(text.as_bytes().to_vec()),
+            Self::File(path) => Material::File { policy: file.to_owned(), path: (*path).to_owned() },
+            Self::Secret(namespace, name, entry) => {
+                let (namespace, name) = ((*namespace).to_owned(), (*name).to_owned());
+                Material::Secret { namespace, name, entry: (*entry).to_owned() }
             }
-        }
+            Self::Kms(reference) => Material::Kms((*reference).to_owned()),
+        };
+        read(&material).map(|held| held.bytes).map_err(|unread| Trouble::of(unread, self, HELP_FILE))
     }
 }
 
@@ -221,16 +230,26 @@ impl fmt::Display for Source<'_> {
         match self {
             Self::File(path) => write!(out, "key file `{path}`"),
             Self::Data(_) => out.write_str("key"),
+            Self::Secret(namespace, name, entry) => write!(out, "key `{entry}` of the secret `{namespace}/{name}`"),
+            Self::Kms(reference) => write!(out, "key `{reference}`"),
         }
     }
 }
 
 fn source(key: &Node) -> Option<(Source<'_>, Place)> {
-    let (file, data) = (key.get("file"), key.get("data"));
-    match (file, data) {
-        (Some(node), None) => Some((Source::File(node.as_str()?), node.place)),
-        (None, Some(node)) => Some((Source::Data(node.as_str()?), node.place)),
-        (None, None) | (Some(_), Some(_)) => None,
+    match (key.get("file"), key.get("data"), key.get("secret"), key.get("kms")) {
+        (Some(node), None, None, None) => Some((Source::File(node.as_str()?), node.place)),
+        (None, Some(node), None, None) => Some((Source::Data(node.as_str()?), node.place)),
+        (None, None, Some(node), None) => {
+            let entry = match node.get("key") {
+                Some(entry) => entry.as_str()?,
+                None => ENTRY,
+            };
+            let (namespace, name) = (node.get("namespace")?.as_str()?, node.get("name")?.as_str()?);
+            Some((Source::Secret(namespace, name, entry), node.place))
+        }
+        (None, None, None, Some(node)) => Some((Source::Kms(node.as_str()?), node.place)),
+        _ => None,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Which rules an image must pass. Decided before any host is asked; the demands follow once its digest is known.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::exception::Exception;
-use super::requirement::{Demand, Demands, Requirement};
+use super::requirement::{Demand, Demands, Requirement, Revoked};
 use super::rule::Rule;
 use super::written::Policy;
 use crate::image::{Digest, Repository};
@@ -16,6 +17,7 @@ use crate::reason::{Finding, Reason};
 pub struct Matched<'a> {
     first: Hit<'a>,
     rest: Vec<Hit<'a>>,
+    revoked: &'a Arc<Revoked>,
 }
 
 /// A rule that is about the image, and the exceptions of its policy that cover all of the image's sites.
@@ -42,7 +44,7 @@ impl Matched<'_> {
     #[must_use]
     pub fn demands(&self, digest: &Digest, now: Timestamp) -> Demands {
         let rest = self.rest.iter().map(|hit| hit.requirement(digest, now));
-        Demands::all(self.first.requirement(digest, now), rest)
+        Demands::all(self.first.requirement(digest, now), rest).without(Arc::clone(self.revoked))
     }
 
     fn hits(&self) -> impl Iterator<Item = &Hit<'_>> {
@@ -68,6 +70,7 @@ impl Hit<'_> {
 /// The rules of all policies that are about this image at its sites.
 pub(super) fn matching<'a>(
     policies: &'a [Policy],
+    revoked: &'a Arc<Revoked>,
     repository: &Repository,
     namespaces: &[Option<String>],
 ) -> Result<Matched<'a>, Vec<Finding>> {
@@ -84,7 +87,7 @@ pub(super) fn matching<'a>(
     }
     let mut hits = policies.iter().flat_map(|policy| hits(policy, repository, &sites));
     match hits.next() {
-        Some(first) => Ok(Matched { first, rest: hits.collect() }),
+        Some(first) => Ok(Matched { first, rest: hits.collect(), revoked }),
         // No site and no rule: every site matched one above, so this is not reached; it refuses all the same.
         None => Err(vec![unmatched(&named, repository, &sites)]),
     }

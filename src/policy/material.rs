@@ -12,6 +12,17 @@ pub enum Material {
         /// The path as written there.
         path: String,
     },
+    /// An entry of a secret in the cluster.
+    Secret {
+        /// The secret's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The entry.
+        entry: String,
+    },
+    /// A public key that a key management service holds, by its reference.
+    Kms(String),
     /// A sigstore trusted root that is kept up to date through TUF.
     Root(RootSource),
 }
@@ -63,6 +74,8 @@ impl Held {
 pub fn files(read: impl Fn(&str, &str) -> Result<Vec<u8>, String>) -> impl Fn(&Material) -> Result<Held, Unread> {
     move |material| match material {
         Material::File { policy, path } => read(policy, path).map(Held::for_ever).map_err(Unread::Wrong),
-        Material::Root(_) => Err(Unread::Unavailable("only files are read here".to_owned())),
+        Material::Root(_) | Material::Secret { .. } | Material::Kms(_) => {
+            Err(Unread::Unavailable("only files are read here".to_owned()))
+        }
     }
 }

@@ -1,16 +1,35 @@
 //! What a policy demands of one image, with no choices left: the input of `verify`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
-use crate::image::{Platform, Repository};
+use jiff::Timestamp;
+
+use crate::image::{Digest, Platform, Repository};
 use crate::signer::PublicKey;
 use crate::signer::identity::Identity;
 use crate::signer::root::TrustRoot;
 
-/// Everything that all policies demand of one image: at least one requirement, all of which must hold.
+/// Everything that all policies demand of one image: at least one requirement, all of which must hold, and nothing that
+/// is revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Demands(Vec<Requirement>);
+pub struct Demands {
+    requirements: Vec<Requirement>,
+    revoked: Arc<Revoked>,
+}
+
+/// What no longer counts, whoever vouches for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revoked {
+    /// Keys, by the digest of their SPKI, and certificates, by the digest of their DER.
+    pub fingerprints: BTreeSet<Digest>,
+    /// Images, and the manifests and layers of signatures.
+    pub digests: BTreeSet<Digest>,
+    /// Entries of transparency logs, whichever log it is.
+    pub log_indexes: BTreeSet<u64>,
+}
 
 /// What one rule demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +69,8 @@ pub struct Signatures {
 pub struct Authority {
     /// Its name, unique in its rule.
     pub name: String,
+    /// When its key counts; always, for identities.
+    pub validity: Validity,
     /// Who must have signed.
     pub signer: Signer,
     /// Signed annotations that must be present with exactly these values.
@@ -58,6 +79,15 @@ pub struct Authority {
     pub signed_reference: SignedReference,
     /// The repository that holds the signatures, where it is not the image's own.
     pub source: Option<Repository>,
+}
+
+/// A time from an instant on, up to another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Validity {
+    /// The first instant; none, where it has no beginning.
+    pub from: Option<Timestamp>,
+    /// The first instant after it; none, where it has no end.
+    pub until: Option<Timestamp>,
 }
 
 /// Who must have signed, and what must show it.
@@ -121,11 +151,46 @@ impl Signer {
     }
 }
 
+impl Validity {
+    /// Whether an instant lies in it.
+    #[must_use]
+    pub fn contains(self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= time) && self.until.is_none_or(|until| time < until)
+    }
+}
+
+impl fmt::Display for Validity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from, self.until) {
+            (None, None) => out.write_str("always"),
+            (Some(from), None) => write!(out, "from {from}"),
+            (None, Some(until)) => write!(out, "until {until}"),
+            (Some(from), Some(until)) => write!(out, "from {from} until {until}"),
+        }
+    }
+}
+
+impl Revoked {
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fingerprints.is_empty() && self.digests.is_empty() && self.log_indexes.is_empty()
+    }
+
+    /// Takes over what another list holds.
+    pub fn extend(&mut self, other: &Self) {
+        let Self { fingerprints, digests, log_indexes } = other;
+        self.fingerprints.extend(fingerprints);
+        self.digests.extend(digests);
+        self.log_indexes.extend(log_indexes);
+    }
+}
+
 impl Demands {
     /// Demands from at least one requirement; `None` where there is none, which is never a pass.
     #[must_use]
     pub fn new(requirements: Vec<Requirement>) -> Option<Self> {
-        if requirements.is_empty() { None } else { Some(Self(requirements)) }
+        if requirements.is_empty() { None } else { Some(Self { requirements, revoked: Arc::default() }) }
     }
 
     /// Demands from a first requirement and others.
@@ -133,12 +198,24 @@ impl Demands {
     pub fn all(first: Requirement, rest: impl IntoIterator<Item = Requirement>) -> Self {
         let mut requirements = vec![first];
         requirements.extend(rest);
-        Self(requirements)
+        Self { requirements, revoked: Arc::default() }
+    }
+
+    /// The same demands, and nothing of this list.
+    #[must_use]
+    pub fn without(self, revoked: Arc<Revoked>) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// What no longer counts.
+    #[must_use]
+    pub fn revoked(&self) -> &Revoked {
+        &self.revoked
     }
 
     /// The requirements; never empty.
     #[must_use]
     pub fn requirements(&self) -> &[Requirement] {
-        &self.0
+        &self.requirements
     }
 }

@@ -14,6 +14,8 @@ use crate::signer::identity::{Expected, IdentityError};
 const MAX_NAME: usize = 253;
 /// Longest text of another kind, in bytes.
 const MAX_TEXT: usize = 4096;
+/// Highest index of a log's entry: what every reader of numbers reads alike.
+const MAX_INDEX: u64 = (1 << 53) - 1;
 /// Most signatures that a rule can ask for.
 const MAX_THRESHOLD: u64 = 1000;
 
@@ -36,8 +38,18 @@ static SPEC: Record = Record {
         optional("registries", Shape::List(&Shape::Text(registry), 1)),
         required("rules", Shape::List(&Shape::Record(&RULE), 1)),
         optional("exceptions", Shape::List(&Shape::Record(&EXCEPTION), 0)),
+        optional("revoked", Shape::Record(&REVOKED)),
     ],
     between: between::rules_have_distinct_names,
+};
+
+static REVOKED: Record = Record {
+    fields: &[
+        optional("fingerprints", Shape::List(&Shape::Text(digest), 0)),
+        optional("digests", Shape::List(&Shape::Text(digest), 0)),
+        optional("logIndexes", Shape::List(&Shape::Count(0..=MAX_INDEX), 0)),
+    ],
+    between: nothing,
 };
 
 static RULE: Record = Record {
@@ -126,13 +138,21 @@ static KEY: Record = Record {
     fields: &[
         optional("file", Shape::Text(text)),
         optional("data", Shape::Text(text)),
-        optional("secret", Shape::Later("mount the secret and name its file under `key.file`")),
-        optional(
-            "kms",
-            Shape::Later("save the public key to a file (`cosign public-key --key …`) and name it under `key.file`"),
-        ),
+        optional("validFrom", Shape::Text(instant)),
+        optional("validUntil", Shape::Text(instant)),
+        optional("secret", Shape::Record(&SECRET)),
+        optional("kms", Shape::Text(kms)),
     ],
-    between: between::key_has_one_source,
+    between: between::key_is_whole,
+};
+
+static SECRET: Record = Record {
+    fields: &[
+        required("namespace", Shape::Text(object)),
+        required("name", Shape::Text(object)),
+        optional("key", Shape::Text(text)),
+    ],
+    between: nothing,
 };
 
 static EXCEPTION: Record = Record {
@@ -219,6 +239,32 @@ fn namespace(text: &str) -> Result<(), Complaint> {
 
 fn source(text: &str) -> Result<(), Complaint> {
     trusted::repository(text).map(drop)
+}
+
+/// The name of an object in a cluster.
+fn object(text: &str) -> Result<(), Complaint> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    if !text.is_empty() && text.len() <= MAX_NAME && text.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Complaint::new(
+        format!("`{}` is no name in a cluster", text.escape_debug()),
+        "write it as `kubectl get` shows it",
+    ))
+}
+
+fn kms(text: &str) -> Result<(), Complaint> {
+    let schemes = ["awskms://", "gcpkms://", "azurekms://", "hashivault://"];
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+    if rest.is_some_and(|rest| !rest.is_empty()) && text.len() <= MAX_TEXT && !text.contains(char::is_whitespace) {
+        return Ok(());
+    }
+    let help = "write `awskms:///KEY`, `gcpkms://projects/…`, `azurekms://VAULT/KEY` or `hashivault://KEY`";
+    Err(Complaint::new(format!("`{}` is no reference to a key", text.escape_debug()), help))
+}
+
+fn instant(text: &str) -> Result<(), Complaint> {
+    exception::instant(text).map(drop)
 }
 
 fn day(text: &str) -> Result<(), Complaint> {

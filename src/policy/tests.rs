@@ -20,6 +20,9 @@ fn read(material: &Material) -> Result<Held, Unread> {
             return Err(Unread::Unavailable("it is down".to_owned()));
         }
         Material::Root(_) => "trusted_root.json",
+        Material::Secret { entry, .. } if entry == "cosign.pub" => "ci.pub",
+        Material::Kms(reference) if !reference.starts_with("awskms") => "other.pub",
+        Material::Secret { .. } | Material::Kms(_) => return Err(Unread::Unavailable("it is down".to_owned())),
     };
     let bytes = match path {
         "ci.pub" | "same.pub" => Ok(KEY.as_bytes().to_vec()),
@@ -128,8 +131,14 @@ fn a_wrong_policy_is_refused_at_its_place() {
         (authority("key: {data: none}"), 11, 21, "cannot use the key"),
         (authority("key: {}"), 11, 14, "names no key"),
         (authority("key: {file: ci.pub, data: x}"), 11, 14, "more than one"),
-        (authority("key: {secret: {name: x}}"), 11, 23, "not supported yet"),
-        (authority("key: {kms: 'awskms://x'}"), 11, 20, "not supported yet"),
+        (authority("key: {secret: {name: x}}"), 11, 23, "missing field `namespace`"),
+        (authority("key: {secret: {namespace: 'A b', name: x}}"), 11, 35, "no name in a cluster"),
+        (authority("key: {kms: 'kms://x'}"), 11, 20, "no reference to a key"),
+        (authority("key: {file: ci.pub, validFrom: 2026-13-01}"), 11, 40, "is no time"),
+        (authority("key: {file: ci.pub, validFrom: 2026-02-01, validUntil: 2026-01-01}"), 11, 64, "never counts"),
+        (with_spec("p", &format!("{}  revoked: {{digests: [sha256:12]}}\n", rules(&[("r", "a.io/x", SIGNED)]))), 7, 23, "sha256:12"),
+        (with_spec("p", &format!("{}  revoked: {{logIndexes: [-1]}}\n", rules(&[("r", "a.io/x", SIGNED)]))), 7, 26, "whole number"),
+        (with_spec("p", &format!("{}  revoked: {{keys: []}}\n", rules(&[("r", "a.io/x", SIGNED)]))), 7, 13, "unknown field `keys`"),
         (authority("source: a.io/x"), 10, 9, "missing field `key` or `keyless`"),
         (authority("notation: {}"), 11, 19, "not supported yet"),
         (authority("contentTrust: {}"), 11, 23, "not supported yet"),
@@ -372,4 +381,43 @@ fn keys_of_the_command_line_make_a_policy_for_all_images() {
     assert!(set.hosts().is_empty());
     assert!(PolicySet::from_keys(Vec::new(), &none).is_err());
     assert!(PolicySet::from_keys(vec![("a".to_owned(), key(KEY)), ("b".to_owned(), key(KEY))], &none).is_err());
+}
+
+#[test]
+fn what_cannot_be_fetched_is_told_apart_from_what_is_wrong() {
+    let code = |key: &str| {
+        let rule = format!("signatures: {{authorities: [{{name: ci, key: {{{key}}}}}]}}");
+        let text = with_spec("p", &rules(&[("r", "a.io/x", &rule)]));
+        load(&[file("p.yaml", &text)], &read).err().map(|problems| problems[0].code)
+    };
+    assert_eq!(code("kms: 'hashivault://key'"), None);
+    assert_eq!(code("secret: {namespace: a, name: b}"), None);
+    assert_eq!(code("kms: 'awskms:///alias/key'"), Some(ErrorCode::PolicyUnavailable));
+    assert_eq!(code("secret: {namespace: a, name: b, key: down}"), Some(ErrorCode::PolicyUnavailable));
+    assert_eq!(code("file: missing.pub"), Some(ErrorCode::PolicyInvalid));
+}
+
+#[test]
+fn what_one_policy_revokes_is_revoked_for_all() {
+    let digest = Digest::of(b"bad");
+    let one = format!("{}  revoked: {{digests: ['{digest}'], logIndexes: [7]}}\n", rules(&[("one", "a.io/x", SIGNED)]));
+    let other = format!("{}  revoked: {{fingerprints: ['{digest}']}}\n", rules(&[("other", "b.io/x", SIGNED)]));
+    let set = set(&[("one", &one), ("other", &other)]);
+    for name in ["a.io/x", "b.io/x"] {
+        let matched = set.matching(&Repository::parse(name).unwrap(), &[]).unwrap();
+        let demands = matched.demands(&Digest::of(b"image"), Timestamp::UNIX_EPOCH);
+        let revoked = demands.revoked();
+        assert!(revoked.digests.contains(&digest) && revoked.fingerprints.contains(&digest));
+        assert!(revoked.log_indexes.contains(&7));
+    }
+}
+
+#[test]
+fn a_key_that_begins_or_ends_is_looked_at_again_then() {
+    let rule = "signatures: {authorities: [{name: ci, key: {file: ci.pub, validFrom: 2026-01-01, validUntil: '2026-02-01T12:00:00Z'}}]}";
+    let set = set(&[("p", &rules(&[("r", "a.io/x", rule)]))]);
+    let next = |now: &str| set.next_expiry(now.parse().unwrap()).map(|time| time.to_string());
+    assert_eq!(next("2025-12-01T00:00:00Z").as_deref(), Some("2026-01-01T00:00:00Z"));
+    assert_eq!(next("2026-01-01T00:00:00Z").as_deref(), Some("2026-02-01T12:00:00Z"));
+    assert_eq!(next("2026-02-01T12:00:00Z"), None);
 }

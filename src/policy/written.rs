@@ -1,7 +1,7 @@
 //! A policy as `serde_yaml` builds it: the second reader of the text, as strict as the first, and the only one whose
 //! values are used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use serde::Deserialize;
@@ -9,10 +9,13 @@ use serde::Deserialize;
 use super::exception::{self, Exception};
 use super::glob::{NamespacePattern, Pattern};
 use super::keys::Keys;
-use super::requirement::{Authority, Demand, Platforms, Requirement, Signatures, SignedReference, Signer, Waiver};
+use super::requirement::{
+    Authority, Demand, Platforms, Requirement, Revoked, Signatures, SignedReference, Signer, Validity, Waiver,
+};
 use super::rule::Rule;
 use super::trusted::{self, Trusted};
 use crate::fields::Complaint;
+use crate::image::Digest;
 use crate::signer::claim::Claim;
 use crate::signer::identity::{Expected, Identity};
 
@@ -52,6 +55,19 @@ struct Spec {
     rules: Vec<WrittenRule>,
     #[serde(default)]
     exceptions: Vec<WrittenException>,
+    #[serde(default)]
+    revoked: WrittenRevoked,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WrittenRevoked {
+    #[serde(default)]
+    fingerprints: BTreeSet<Digest>,
+    #[serde(default)]
+    digests: BTreeSet<Digest>,
+    #[serde(default)]
+    log_indexes: BTreeSet<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,6 +125,25 @@ struct WrittenKey {
     _file: Option<String>,
     #[serde(rename = "data")]
     _data: Option<String>,
+    #[serde(rename = "secret")]
+    _secret: Option<WrittenSecret>,
+    #[serde(rename = "kms")]
+    _kms: Option<String>,
+    #[serde(rename = "validFrom")]
+    from: Option<String>,
+    #[serde(rename = "validUntil")]
+    until: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSecret {
+    #[serde(rename = "namespace")]
+    _namespace: String,
+    #[serde(rename = "name")]
+    _name: String,
+    #[serde(rename = "key")]
+    _key: Option<String>,
 }
 
 /// Read for its strictness, as the key is.
@@ -168,7 +203,7 @@ enum WrittenReference {
 struct WrittenException {
     images: Vec<Pattern>,
     namespaces: Option<Vec<NamespacePattern>>,
-    digests: Option<Vec<crate::image::Digest>>,
+    digests: Option<Vec<Digest>>,
     reason: String,
     owner: String,
     expires: String,
@@ -183,6 +218,8 @@ pub(super) struct Policy {
     /// Never empty.
     pub(super) rules: Vec<Rule>,
     pub(super) exceptions: Vec<Exception>,
+    /// What no longer counts, for the images of every policy.
+    pub(super) revoked: Revoked,
 }
 
 impl Written {
@@ -192,14 +229,16 @@ impl Written {
     /// When the first reader would have complained: then the two read the text differently, and it is not used.
     pub(super) fn into_policy(self, keys: &Keys) -> Result<Policy, Complaint> {
         let Metadata { name } = self.metadata;
-        let Spec { registries, rules, exceptions } = self.spec;
+        let Spec { registries, rules, exceptions, revoked } = self.spec;
+        let WrittenRevoked { fingerprints, digests, log_indexes } = revoked;
+        let revoked = Revoked { fingerprints, digests, log_indexes };
         if rules.is_empty() {
             return Err(Complaint::new("there is no rule", "write at least one"));
         }
         let rule = |(index, rule): (usize, WrittenRule)| rule.into_rule(&name, index, keys);
         let rules = rules.into_iter().enumerate().map(rule).collect::<Result<_, _>>()?;
         let exceptions = exceptions.into_iter().map(WrittenException::into_exception).collect::<Result<_, _>>()?;
-        Ok(Policy { name, registries, rules, exceptions })
+        Ok(Policy { name, registries, rules, exceptions, revoked })
     }
 }
 
@@ -247,6 +286,7 @@ impl WrittenSignatures {
             let at = (rule, index);
             Ok(Authority {
                 signer: written.signer(keys, at)?,
+                validity: written.key.as_ref().map(WrittenKey::validity).transpose()?.unwrap_or_default(),
                 signed_reference: match written.signed_reference {
                     None | Some(WrittenReference::Ignore) => SignedReference::Ignore,
                     Some(WrittenReference::Repository) => SignedReference::Repository,
@@ -284,6 +324,19 @@ impl WrittenAuthority {
                 Ok(Signer::Identity(identities, root()?))
             }
             _ => Err(wrong("must name a key or identities, and a trust root exactly where it counts")),
+        }
+    }
+}
+
+impl WrittenKey {
+    fn validity(&self) -> Result<Validity, Complaint> {
+        let time = |text: &Option<String>| text.as_deref().map(exception::instant).transpose();
+        let validity = Validity { from: time(&self.from)?, until: time(&self.until)? };
+        match (validity.from, validity.until) {
+            (Some(from), Some(until)) if until <= from => {
+                Err(Complaint::new("a key never counts", "write a later time"))
+            }
+            (Some(_) | None, Some(_) | None) => Ok(validity),
         }
     }
 }

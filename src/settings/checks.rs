@@ -84,6 +84,16 @@ fn between(text: &str, range: &RangeInclusive<Duration>) -> Result<(), Complaint
     Err(Complaint::new(format!("`{text}` is out of bounds"), help))
 }
 
+/// Where something is mounted: a path of plain segments.
+pub(super) fn mount(text: &str) -> Result<(), Complaint> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(fits);
+    if text.len() <= MAX_TEXT && text.split('/').all(plain) {
+        return Ok(());
+    }
+    Err(Complaint::new(format!("`{}` is no mount", text.escape_debug()), "write a path such as `transit`"))
+}
+
 /// The URL of a service.
 pub(super) fn service(text: &str) -> Result<(), Complaint> {
     let wrong =

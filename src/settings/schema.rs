@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::checks::{self, Transport};
+use super::kms;
 use super::kubernetes::KUBERNETES;
 use super::telling;
 use crate::discovery::{self, FieldRule};
@@ -27,6 +28,7 @@ pub(super) static SETTINGS: Record = Record {
         optional("notifications", Shape::List(&Shape::Record(&telling::NOTIFICATION), 0)),
         optional("offline", Shape::Flag),
         optional("tuf", Shape::Record(&TUF)),
+        optional("kms", Shape::Record(&kms::KMS)),
         optional("admission", Shape::Later("leave it out")),
     ],
     between: gates_and_registries_are_distinct,

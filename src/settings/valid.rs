@@ -22,7 +22,7 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications, offline, tuf } =
+    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications, offline, tuf, kms } =
         written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
@@ -39,6 +39,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
             .collect::<Result<_, _>>()?,
         offline,
         tuf: self::tuf(tuf, folder)?,
+        kms: kms.into_settings(folder)?,
     })
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Written {
     pub(super) offline: bool,
     #[serde(default)]
     pub(super) tuf: Tuf,
+    #[serde(default)]
+    pub(super) kms: super::kms::Written,
 }
 
 #[derive(Debug, Default, Deserialize)]

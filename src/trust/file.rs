@@ -45,6 +45,14 @@ pub fn certificates(path: &Path) -> Result<Vec<u8>, String> {
     read(path, MAX_POLICY)
 }
 
+/// Reads a token or credentials.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn secret(path: &Path) -> Result<Vec<u8>, String> {
+    read(path, MAX_KEY)
+}
+
 /// Reads a TUF root or a trusted root.
 ///
 /// # Errors

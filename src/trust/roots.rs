@@ -77,6 +77,12 @@ impl Roots {
         Self { options, observer, known, added: Notify::new(), changed: Notify::new() }
     }
 
+    /// Whether nobody is asked.
+    #[must_use]
+    pub fn are_offline(&self) -> bool {
+        self.options.asking == Asking::Never
+    }
+
     /// The trusted root of a source, and until when it may be relied on.
     ///
     /// # Errors

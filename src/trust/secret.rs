@@ -14,6 +14,14 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// # Errors
 /// Why it cannot be read.
 pub async fn docker_config(namespace: &str, name: &str) -> Result<Vec<u8>, String> {
+    entry(namespace, name, DOCKER_CONFIG).await
+}
+
+/// One entry of a secret.
+///
+/// # Errors
+/// Why it cannot be read.
+pub async fn entry(namespace: &str, name: &str, entry: &str) -> Result<Vec<u8>, String> {
     let read = async {
         let client =
             kube::Client::try_default().await.map_err(|error| format!("there is no cluster to ask: {error}"))?;
@@ -22,6 +30,6 @@ pub async fn docker_config(namespace: &str, name: &str) -> Result<Vec<u8>, Strin
     };
     let timed_out = |_| format!("the cluster gave no answer within {} s", TIMEOUT.as_secs());
     let secret = tokio::time::timeout(TIMEOUT, read).await.map_err(timed_out)??;
-    let data = secret.data.and_then(|mut data| data.remove(DOCKER_CONFIG));
-    data.map(|bytes| bytes.0).ok_or_else(|| format!("it has no `{DOCKER_CONFIG}`"))
+    let data = secret.data.and_then(|mut data| data.remove(entry));
+    data.map(|bytes| bytes.0).ok_or_else(|| format!("it has no `{entry}`"))
 }

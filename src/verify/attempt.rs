@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::candidate::{Annotation, Certificate, Hint, Miss, Reading, Signed, Subject, escaped, shown};
 use super::verdict::Check;
 use crate::image::{Digest, ImageRef, Repository};
-use crate::policy::requirement::{Authority, SignedReference, Signer};
+use crate::policy::requirement::{Authority, Revoked, SignedReference, Signer};
 use crate::reason::Reason;
 
 /// How many of a list a message names.
@@ -19,8 +19,21 @@ pub(super) struct About<'a> {
     pub(super) digest: Digest,
     /// The image's repository.
     pub(super) repository: &'a Repository,
+    /// What no longer counts.
+    pub(super) revoked: &'a Revoked,
     /// The time of the question.
     pub(super) now: Timestamp,
+}
+
+/// Who made a signature.
+struct Proven {
+    /// What makes two signers one.
+    signer: Digest,
+    name: String,
+    /// How that is told.
+    how: String,
+    /// The digests of key and certificate.
+    prints: Vec<Digest>,
 }
 
 /// What became of a candidate under an authority.
@@ -39,21 +52,42 @@ pub(super) struct Counted {
 /// Holds `reading` against `authority`, check after check.
 pub(super) fn attempt(reading: &Reading, authority: &Authority, about: &About<'_>) -> Attempt {
     let signed = reading.signed.as_ref().map_err(Miss::clone)?;
-    let (who, name, how) = proven(reading, signed, authority, about.now)?;
+    let Proven { signer, name, how, prints } = proven(reading, signed, authority, about.now)?;
     let subjects = about_digest(signed, about)?;
     annotated(&subjects, &authority.annotations)?;
     let note = reference(signed, authority, about)?;
+    unrevoked(reading, signed, authority, &prints, about.revoked)?;
     let message = format!("signed by authority `{}` {how}{note}", authority.name);
-    Ok(Counted { signer: who, name, message })
+    Ok(Counted { signer, name, message })
 }
 
-/// Who of the authority's signed: the signer, its name, and how that is told.
-fn proven(
+/// Neither the signature nor who made it is revoked.
+fn unrevoked(
     reading: &Reading,
     signed: &Signed,
     authority: &Authority,
-    now: Timestamp,
-) -> Result<(Digest, String, String), Miss> {
+    prints: &[Digest],
+    revoked: &Revoked,
+) -> Result<(), Miss> {
+    let miss = |what: String| Err(Miss { check: Check::Revocation, reason: Reason::Revoked, message: what });
+    if let Some(print) = prints.iter().find(|print| revoked.fingerprints.contains(print)) {
+        return miss(format!("signed by authority `{}` with {print}, which is revoked", authority.name));
+    }
+    if let Some(digest) = [reading.digest, reading.manifest].iter().find(|digest| revoked.digests.contains(digest)) {
+        return miss(format!("the signature {digest} is revoked"));
+    }
+    // Where no log is asked for, an entry could be left out as well.
+    if authority.signer.root().is_some() && !revoked.log_indexes.is_empty() {
+        let indexes = signed.log_indexes()?;
+        if let Some(index) = indexes.iter().find(|index| revoked.log_indexes.contains(index)) {
+            return miss(format!("the log entry {index} of the signature is revoked"));
+        }
+    }
+    Ok(())
+}
+
+/// Who of the authority's signed.
+fn proven(reading: &Reading, signed: &Signed, authority: &Authority, now: Timestamp) -> Result<Proven, Miss> {
     let stranger = || stranger(reading.hint.as_ref(), signed, &[authority]);
     if let Some(miss) = expired(authority, now) {
         return Err(miss);
@@ -62,24 +96,37 @@ fn proven(
         Signer::Key(key, _) if !signed.is_by(key) => Err(stranger()),
         Signer::Key(key, root) => {
             let print = key.fingerprint();
-            let how = match root {
+            let (times, how) = match root {
                 Some(root) => {
-                    signed.logged(key, root, now)?;
-                    format!("with key {print}, as a transparency log shows")
+                    (signed.logged(key, root, now)?, format!("with key {print}, as a transparency log shows"))
                 }
-                None => format!("with key {print}"),
+                None => (Vec::new(), format!("with key {print}")),
             };
-            Ok((print, print.to_string(), how))
+            in_time(authority, &times, now)?;
+            Ok(Proven { signer: print, name: print.to_string(), how, prints: vec![print] })
         }
         Signer::Identity(identities, root) => match signed.certificate {
             Certificate::None => Err(stranger()),
             Certificate::Beside | Certificate::Only => {
                 let certified = signed.certified(root, now)?;
                 certified.among(identities)?;
-                Ok((certified.signer(), certified.to_string(), format!("as {certified}")))
+                let (name, prints) = (certified.to_string(), certified.prints().to_vec());
+                Ok(Proven { signer: certified.signer(), how: format!("as {name}"), name, prints })
             }
         },
     }
+}
+
+/// The key counts at every proven time of signing; where none is proven, now.
+fn in_time(authority: &Authority, times: &[Timestamp], now: Timestamp) -> Result<(), Miss> {
+    let validity = authority.validity;
+    let (outside, what) = match times {
+        [] => ((!validity.contains(now)).then_some(&now), "no time of signing is proven, and it is"),
+        times => (times.iter().find(|time| !validity.contains(**time)), "signed at"),
+    };
+    let Some(time) = outside else { return Ok(()) };
+    let message = format!("the key of authority `{}` counts {validity}; {what} {time}", authority.name);
+    Err(Miss { check: Check::Time, reason: Reason::SignatureInvalid, message })
 }
 
 /// What is wrong with an authority whose trust root may no longer be relied on: nothing that it would show counts.

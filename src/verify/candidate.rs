@@ -31,6 +31,8 @@ pub(super) struct Reading {
     pub(super) kind: CandidateKind,
     /// The digest of the layer; of the manifest, where there is none.
     pub(super) digest: Digest,
+    /// The digest of the manifest.
+    pub(super) manifest: Digest,
     /// The signer as the candidate itself names it: nothing but a hint.
     pub(super) hint: Option<Hint>,
     /// The signature, or why it is none.
@@ -124,7 +126,7 @@ impl Reading {
                 CandidateKind::Unknown => (None, Err(foreign(&artifact.media_type))),
             },
         };
-        Self { kind, digest, hint, signed }
+        Self { kind, digest, manifest: artifact.manifest, hint, signed }
     }
 }
 
@@ -171,9 +173,15 @@ impl Signed {
         keyless::by_certificate(&self.proven()?, self.artifact()?, root, now)
     }
 
-    /// Whether a log of the root's holds the signature by `key`.
-    pub(super) fn logged(&self, key: &PublicKey, root: &TrustRoot, now: Timestamp) -> Result<(), Miss> {
+    /// Whether a log of the root's holds the signature by `key`; the proven times of signing, if any.
+    pub(super) fn logged(&self, key: &PublicKey, root: &TrustRoot, now: Timestamp) -> Result<Vec<Timestamp>, Miss> {
         keyless::by_key(&self.proven()?, self.artifact()?, key, root, now)
+    }
+
+    /// Where logs hold the signature, as it says.
+    pub(super) fn log_indexes(&self) -> Result<Vec<u64>, Miss> {
+        let bundle = self.proven()?;
+        Ok(bundle.verification_material.tlog_entries.iter().map(|entry| entry.log_index.get()).collect())
     }
 
     /// Whether `key` made the signature.

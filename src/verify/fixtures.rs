@@ -113,6 +113,7 @@ pub(super) fn image(repository: &str, digest: Digest) -> PinnedImage {
 pub(super) fn authority(name: &str, key: &PublicKey) -> Authority {
     Authority {
         name: name.to_owned(),
+        validity: policy::Validity::default(),
         signer: policy::Signer::Key(key.clone(), None),
         annotations: BTreeMap::new(),
         signed_reference: SignedReference::Ignore,

@@ -12,7 +12,7 @@ use super::threshold::Tally;
 use super::verdict::{Candidate, CandidateKind, Check};
 use crate::artifact::{Artifact, Evidence, Fault};
 use crate::image::{Digest, PinnedImage, Repository};
-use crate::policy::requirement::{Authority, Requirement, Signatures};
+use crate::policy::requirement::{Authority, Requirement, Revoked, Signatures};
 use crate::reason::{Finding, Weight};
 
 /// All evidence about one image, read, by repository and digest.
@@ -69,6 +69,8 @@ pub(super) struct Question<'a> {
     pub(super) requirement: &'a Requirement,
     pub(super) signatures: &'a Signatures,
     pub(super) wanted: Wanted,
+    /// What no longer counts.
+    pub(super) revoked: &'a Revoked,
     pub(super) now: Timestamp,
 }
 
@@ -200,7 +202,7 @@ impl<'a> Question<'a> {
     }
 
     pub(super) fn about(&self) -> About<'a> {
-        About { digest: self.wanted.digest, repository: &self.image.repository, now: self.now }
+        About { digest: self.wanted.digest, repository: &self.image.repository, revoked: self.revoked, now: self.now }
     }
 }
 
@@ -215,7 +217,7 @@ fn reach(attempt: &Attempt) -> (bool, Option<Check>) {
 impl<'a> Ledger<'a> {
     fn note(&mut self, key: (Key<'a>, usize), reading: &Reading, attempt: Attempt) {
         if self.0.get(&key).is_none_or(|known| reach(&attempt) > reach(&known.attempt)) {
-            let Reading { kind, digest, hint, signed: _ } = reading;
+            let Reading { kind, digest, hint, .. } = reading;
             self.0.insert(key, Entry { kind: *kind, digest: *digest, hint: hint.clone(), attempt });
         }
     }

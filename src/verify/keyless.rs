@@ -57,14 +57,21 @@ pub struct Certified {
     subject: String,
     /// What it says about the build.
     claims: BTreeMap<Claim, String>,
+    /// The digests of the certificate and of its key.
+    prints: [Digest; 2],
 }
 
 impl Certified {
     /// What makes two signers one: issuer and subject. No key has this digest, since a key's is of DER.
     pub(super) fn signer(&self) -> Digest {
         // Claims narrow whom a rule believes; two builds of one workflow are one signer still.
-        let Self { issuer, subject, claims: _ } = self;
+        let Self { issuer, subject, claims: _, prints: _ } = self;
         Digest::of(format!("certificate identity\n{}\n{issuer}{subject}", issuer.len()).as_bytes())
+    }
+
+    /// The digests of the certificate and of its key.
+    pub(super) fn prints(&self) -> [Digest; 2] {
+        self.prints
     }
 
     /// Whether one of these identities is this signer's.
@@ -139,16 +146,13 @@ pub fn by_certificate(
     }
     logged(bundle, root, verified.verified_timestamps(), now)?;
     names_one(bundle)?;
-    match (verified.issuer(), verified.identity()) {
-        (Some(issuer), Some(subject)) => {
-            let claims = verified.certificate().map(|certificate| said(&certificate.ci_claims)).unwrap_or_default();
-            Ok(Certified { issuer: issuer.to_owned(), subject: subject.as_str().to_owned(), claims })
-        }
-        (None, _) | (_, None) => Err(certificate("the certificate names no issuer, or no e-mail address or URI")),
+    match bundle.signing_certificate().and_then(claimed) {
+        Some(certified) if verified.issuer() == Some(&certified.issuer) => Ok(certified),
+        Some(_) | None => Err(certificate("the certificate names no issuer, or no e-mail address or URI")),
     }
 }
 
-/// Whether `key` signed `artifact`, with an entry in one of the root's logs.
+/// Whether `key` signed `artifact`, with an entry in one of the root's logs; the proven times of signing, if any.
 ///
 /// # Errors
 /// The first check that failed.
@@ -158,7 +162,7 @@ pub fn by_key(
     key: &PublicKey,
     root: &TrustRoot,
     now: Timestamp,
-) -> Result<(), Miss> {
+) -> Result<Vec<Timestamp>, Miss> {
     bounded(bundle)?;
     let policy = PublicKeyVerificationPolicy::new(types::DerPublicKey::new(key.spki().to_vec()));
     let verified = root.verifier().verify(given(artifact), bundle, &policy);
@@ -166,14 +170,16 @@ pub fn by_key(
     if !verified.tlog_verified() {
         return Err(log("the signature's log was not checked"));
     }
-    logged(bundle, root, verified.verified_timestamps(), now)
+    logged(bundle, root, verified.verified_timestamps(), now)?;
+    Ok(verified.verified_timestamps().to_vec())
 }
 
 /// Who a certificate says that it is, without any proof: a hint for reports.
 pub(super) fn claimed(certificate: &types::DerCertificate) -> Option<Certified> {
-    let certificate = parse_certificate_info(certificate).ok()?;
-    let claims = said(&certificate.ci_claims);
-    Some(Certified { issuer: certificate.issuer?, subject: certificate.identity?.as_str().to_owned(), claims })
+    let read = parse_certificate_info(certificate).ok()?;
+    let prints = [Digest::of(certificate.as_bytes()), Digest::of(read.public_key.as_bytes())];
+    let claims = said(&read.ci_claims);
+    Some(Certified { issuer: read.issuer?, subject: read.identity?.as_str().to_owned(), claims, prints })
 }
 
 /// What a certificate says about its build. What it does not say, or not in the form that it has, is not there.

@@ -52,7 +52,7 @@ pub fn explain(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, no
                 let asks = format!("nothing: an exception until {} waives it: {}", waiver.expires, waiver.reason);
                 branches.push(branch(requirement, asks));
             }
-            Demand::Signatures(_) => match questions(image, requirement, now) {
+            Demand::Signatures(_) => match questions(image, requirement, demands.revoked(), now) {
                 Err(finding) => branches.push(branch(requirement, format!("more than can be: {}", finding.message))),
                 Ok(questions) => branches.extend(questions.iter().map(|question| asked(question, &cases))),
             },

@@ -95,6 +95,8 @@ pub enum Check {
     Annotations,
     /// The name inside it.
     Reference,
+    /// Neither it nor who made it is revoked.
+    Revocation,
 }
 
 impl VerifiedImage {
@@ -185,6 +187,7 @@ impl Check {
             Self::Digest => "digest",
             Self::Annotations => "annotations",
             Self::Reference => "reference",
+            Self::Revocation => "revocation",
         }
     }
 }

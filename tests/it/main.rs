@@ -31,6 +31,7 @@ mod history;
 mod hooks;
 mod http;
 mod init;
+mod keys;
 mod kubernetes;
 mod load;
 mod matrix;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::fields::{Found, Path};
 use crate::manifest::tree::Node;
+use crate::policy::exception;
 use crate::signer::claim::Claim;
 
 pub(super) fn rules_have_distinct_names(spec: &Node, path: &Path, found: &mut Found<'_>) {
@@ -127,7 +128,19 @@ pub(super) fn claims_are_single(claims: &Node, path: &Path, found: &mut Found<'_
     }
 }
 
-pub(super) fn key_has_one_source(key: &Node, path: &Path, found: &mut Found<'_>) {
+pub(super) fn key_is_whole(key: &Node, path: &Path, found: &mut Found<'_>) {
+    key_has_one_source(key, path, found);
+    let time = |name: &str| Some((key.get(name)?, exception::instant(key.get(name)?.as_str()?).ok()?));
+    if let (Some((_, from)), Some((node, until))) = (time("validFrom"), time("validUntil"))
+        && until <= from
+    {
+        let message =
+            format!("`{}` does not lie after `validFrom`, so that the key never counts", path.field("validUntil"));
+        found.report(node.place, message, "write a later time");
+    }
+}
+
+fn key_has_one_source(key: &Node, path: &Path, found: &mut Found<'_>) {
     let sources = ["file", "data", "secret", "kms"];
     match sources.iter().filter(|source| key.get(source).is_some()).count() {
         1 => {}

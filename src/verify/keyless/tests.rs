@@ -1,7 +1,8 @@
 //! What certificates and logs prove, with a sigstore of the tests' own: everything in order counts, and each part made
 //! wrong is refused at its check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::issuer::{ISSUER, SIGNED_AT, SUBJECT, Sigstore, Wish, attestation, hashed, utf8_string};
 use crate::artifact::Artifact;
-use crate::image::{Digest, PinnedImage};
-use crate::policy::requirement::{Authority, Signer};
+use crate::image::{Digest, Leaf, PinnedImage};
+use crate::policy::requirement::{Authority, Demand, Revoked, Signer, Validity, Waiver};
 use crate::reason::Reason;
 use crate::signer::PublicKey;
 use crate::signer::claim::Claim;
@@ -356,6 +357,92 @@ fn a_key_with_a_required_log_needs_both() {
     let mut swapped = bundle.clone();
     swapped["verificationMaterial"]["tlogEntries"] = other["verificationMaterial"]["tlogEntries"].clone();
     expect("of another signature", &judge(&swapped, logged(&key, sigstore.root())), log);
+}
+
+#[test]
+fn a_key_counts_in_its_time_alone() {
+    let sigstore = Sigstore::new();
+    let (key, logged) = sigstore.by_key(&statement(app().digest));
+    let mut plain = logged.clone();
+    plain["verificationMaterial"]["tlogEntries"] = json!([]);
+    let hour = std::time::Duration::from_hours(1);
+    let signed = Timestamp::from_second(SIGNED_AT).unwrap();
+    let outside = Some((Check::Time, Reason::SignatureInvalid));
+    let with = |root, from, until| Authority {
+        validity: Validity { from, until },
+        ..with_signer("ci", Signer::Key(key.clone(), root))
+    };
+    for (proven, bundle, root) in [(signed, &logged, Some(sigstore.root())), (NOW, &plain, None)] {
+        let cases = [
+            (None, None, None),
+            (Some(proven - hour), Some(proven + hour), None),
+            (Some(proven), None, None),
+            (None, Some(proven), outside),
+            (Some(proven + hour), None, outside),
+            (None, Some(proven - hour), outside),
+        ];
+        for (from, until, expected) in cases {
+            let authority = with(root.clone(), from, until);
+            expect("time", &judged(vec![bundle_layer(bundle)], authority, NOW), expected);
+        }
+    }
+    // What a log proves does not change when the key's time is over.
+    let ended = with(Some(sigstore.root()), None, Some(signed + hour));
+    expect("ended", &judged(vec![bundle_layer(&logged)], ended, NOW), None);
+    let ended = with(None, None, Some(signed + hour));
+    expect("not proven", &judged(vec![bundle_layer(&plain)], ended, NOW), outside);
+}
+
+#[test]
+fn what_is_revoked_counts_no_more() {
+    let sigstore = Sigstore::new();
+    let revoked = Some((Check::Revocation, Reason::Revoked));
+    let (key, by_key) = sigstore.by_key(&statement(app().digest));
+    let by_key = bundle_layer(&by_key);
+    let logged = || with_signer("ci", Signer::Key(key.clone(), Some(sigstore.root())));
+    let plain = || with_signer("ci", Signer::Key(key.clone(), None));
+    let certified = bundle(&sigstore, &Wish::default());
+    let der = STANDARD.decode(certified["verificationMaterial"]["certificate"]["rawBytes"].as_str().unwrap()).unwrap();
+    let [print, key_print] = super::claimed(&sigstore_verify::types::DerCertificate::new(der)).unwrap().prints();
+    let certified = bundle_layer(&certified);
+    let digests = |digest| Revoked { digests: BTreeSet::from([digest]), ..Revoked::default() };
+    let prints = |digest| Revoked { fingerprints: BTreeSet::from([digest]), ..Revoked::default() };
+    let indexes = |index| Revoked { log_indexes: BTreeSet::from([index]), ..Revoked::default() };
+    let cases = [
+        ("nothing", &by_key, logged(), Revoked::default(), None),
+        ("the key", &by_key, logged(), prints(key.fingerprint()), revoked),
+        ("the key, no log asked", &by_key, plain(), prints(key.fingerprint()), revoked),
+        ("another key", &by_key, logged(), prints(Digest::of(b"other")), None),
+        ("the bundle", &by_key, logged(), digests(by_key.digest.unwrap()), revoked),
+        ("its manifest", &by_key, logged(), digests(by_key.manifest), revoked),
+        ("the log's entry", &by_key, logged(), indexes(0), revoked),
+        ("another entry", &by_key, logged(), indexes(1), None),
+        ("an entry of no log that is asked", &by_key, plain(), indexes(0), None),
+        ("the certificate", &certified, acme(&sigstore), prints(print), revoked),
+        ("its key", &certified, acme(&sigstore), prints(key_print), revoked),
+        ("the certified bundle", &certified, acme(&sigstore), digests(certified.digest.unwrap()), revoked),
+        ("its log's entry", &certified, acme(&sigstore), indexes(0), revoked),
+    ];
+    for (what, artifact, authority, list, expected) in cases {
+        let demands = demands(signatures(1, vec![authority])).without(Arc::new(list));
+        expect(what, &verify(&app(), &[evidence(&app(), vec![artifact.clone()])], &demands, NOW), expected);
+    }
+}
+
+#[test]
+fn a_revoked_image_is_refused_whoever_vouches_for_it() {
+    let waiver = Waiver { reason: "r".to_owned(), owner: "o".to_owned(), expires: "2099-01-01".to_owned() };
+    let leaf = Leaf { digest: Digest::of(b"leaf"), platform: None };
+    let index = PinnedImage { leaves: vec![leaf.clone()], ..app() };
+    for demand in [Demand::Unsigned, Demand::Excepted(waiver)] {
+        for (digest, expected) in [(app().digest, true), (leaf.digest, true), (Digest::of(b"other"), false)] {
+            let list = Revoked { digests: BTreeSet::from([digest]), ..Revoked::default() };
+            let judgement = verify(&index, &[], &demands(demand.clone()).without(Arc::new(list)), NOW);
+            let reasons: Vec<Reason> = judgement.verdict.findings().iter().map(|finding| finding.reason).collect();
+            assert_eq!(reasons == [Reason::Revoked], expected, "{digest} {judgement:?}");
+            assert_eq!(passes(&judgement), !expected);
+        }
+    }
 }
 
 #[test]

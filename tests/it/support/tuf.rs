@@ -1,5 +1,5 @@
-//! A TUF repository of the tests' own, with a sigstore trusted root as its target, and a mirror that serves it, or does
-//! what a bad mirror does.
+//! A TUF repository of the tests' own, with a sigstore trusted root as its target, and a server that gives it, or does
+//! what a bad one does.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -176,6 +176,7 @@ pub struct Mirror {
     pub url: String,
     files: Arc<Mutex<BTreeMap<String, Answer>>>,
     requests: Arc<AtomicUsize>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Mirror {
@@ -184,15 +185,17 @@ impl Mirror {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (files, requests) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::new(AtomicUsize::new(0)));
         let (kept, counted) = (Arc::clone(&files), Arc::clone(&requests));
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&heads);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 counted.fetch_add(1, Ordering::SeqCst);
-                let files = Arc::clone(&kept);
+                let (files, heads) = (Arc::clone(&kept), Arc::clone(&told));
                 // A client that has enough leaves: that is no failure of ours.
-                std::thread::spawn(move || drop(serve(stream, &files)));
+                std::thread::spawn(move || drop(serve(stream, &files, &heads)));
             }
         });
-        Self { url, files, requests }
+        Self { url, files, requests, heads }
     }
 
     /// Serves a repository as it is now.
@@ -206,19 +209,32 @@ impl Mirror {
         self.files.lock().unwrap().insert(name.to_owned(), answer);
     }
 
+    /// The heads of all requests so far.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+
     /// How many requests came so far.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
 
-fn serve(mut stream: TcpStream, files: &Mutex<BTreeMap<String, Answer>>) -> std::io::Result<()> {
+fn serve(
+    mut stream: TcpStream,
+    files: &Mutex<BTreeMap<String, Answer>>,
+    heads: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? == 1 {
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body)?;
+    heads.lock().unwrap().push(head.clone());
     let name = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
     let answer = files.lock().unwrap().get(&name).cloned().unwrap_or(Answer::Status(404));
     match answer {
