@@ -28,6 +28,7 @@ use jiff::Timestamp;
 use recorded::{Fixture, fixtures, folder};
 use sealgate::artifact::{Artifact, Content};
 use sealgate::image::{Digest, Repository};
+use sealgate::policy::material::files;
 use sealgate::policy::{PolicyFile, load};
 use sealgate::signer::root::TrustRoot;
 use sealgate::verify::verdict::Verdict;
@@ -212,10 +213,10 @@ spec:
 /// A policy that cannot be read is told; whatever is read demands something of every image that it matches.
 fn policy(bytes: &[u8]) {
     let file = PolicyFile { name: "policy.yaml".to_owned(), text: bytes.to_vec().into() };
-    let read = |_policy: &str, path: &str| {
+    let read = files(|_policy, path| {
         let name = if path.ends_with("ci.pub") { "sig-cosign2-p256/key.pub" } else { "private-root.json" };
         fs::read(folder(name)).map_err(|error| error.to_string())
-    };
+    });
     match load(&[file], &read) {
         Ok(set) => {
             let repository = Repository::parse("registry.example.com/team/app").unwrap();
