@@ -69,6 +69,12 @@ pub(super) fn key(name: &str, file: &str) -> PublicKey {
 
 /// Reads a folder of `tests/fixtures/signatures`.
 pub(super) fn load(name: &str) -> Fixture {
+    let (image, artifacts) = stored(name);
+    Fixture { image, key: key(name, "key.pub"), artifacts }
+}
+
+/// An image of that folder, and what lies beside it.
+pub(super) fn stored(name: &str) -> (PinnedImage, Vec<Artifact>) {
     let read = |file: &str| std::fs::read(folder(name).join(file)).unwrap();
     let about: Value = serde_json::from_slice(&read("about.json")).unwrap();
     let bytes = read("manifest.json");
@@ -88,11 +94,8 @@ pub(super) fn load(name: &str) -> Fixture {
         annotations: serde_json::from_value(layer["annotations"].clone()).unwrap_or_default(),
         content: Content::Bytes(read(&format!("layer-{number}")).into()),
     };
-    Fixture {
-        image: image(&text(&about["repository"]), text(&about["digest"]).parse().unwrap()),
-        key: key(name, "key.pub"),
-        artifacts: manifest["layers"].as_array().unwrap().iter().enumerate().map(artifact).collect(),
-    }
+    let image = image(&text(&about["repository"]), text(&about["digest"]).parse().unwrap());
+    (image, manifest["layers"].as_array().unwrap().iter().enumerate().map(artifact).collect())
 }
 
 pub(super) fn image(repository: &str, digest: Digest) -> PinnedImage {

@@ -2,6 +2,7 @@
 
 mod attestations;
 mod fields;
+mod logged;
 mod real;
 mod verdicts;
 

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use sealgate::image::Digest;
+use serde_json::Value;
 
 #[path = "../../examples/sigstore_conformance.rs"]
 mod client;
@@ -49,6 +50,61 @@ fn all_of_sigstore_conformance_is_decided_as_expected() {
     assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), 2 * cases);
     assert_eq!(cases, CASES);
     println!("sigstore-conformance: {} of {}", 2 * cases, 2 * CASES);
+}
+
+/// Bytes of each accepted bundle that are changed, spread over the whole.
+const CHANGED: usize = 150;
+
+#[test]
+fn no_changed_byte_of_an_accepted_bundle_makes_another_signature_count() {
+    let Some(folder) = vectors() else {
+        println!("skipped: no vectors; name their folder with SEALGATE_VECTORS");
+        return;
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let changed_file = scratch.path().join("bundle.json");
+    let (mut accepted, mut free) = (0, 0);
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let case = entry.unwrap().path();
+        if !case.is_dir() || case.to_str().unwrap().ends_with("_fail") {
+            continue;
+        }
+        accepted += 1;
+        let artifact = Some(case.join("artifact")).filter(|path| path.exists()).unwrap_or(folder.join("a.txt"));
+        let mut arguments = arguments(&case, artifact.to_str().unwrap());
+        let original = std::fs::read(&arguments[2]).unwrap();
+        arguments[2] = changed_file.to_str().unwrap().to_owned();
+        for place in (0..original.len()).step_by(original.len().div_ceil(CHANGED)) {
+            let mut changed = original.clone();
+            changed[place] ^= 1;
+            std::fs::write(&changed_file, &changed).unwrap();
+            if client::run(&arguments).is_ok() {
+                free += 1;
+                let (found, wanted) = (told(&changed), told(&original));
+                let same = |(found, wanted): (&Value, &Value)| found == wanted || found.is_null();
+                // A promise that goes by another name is none, and the proof stands alone.
+                assert!(found.0 == wanted.0 && same((&found.1, &wanted.1)), "{}: byte {place}", case.display());
+            }
+        }
+    }
+    println!("{accepted} accepted bundles, {free} changes outside of what is signed");
+    assert!(accepted > 20);
+}
+
+/// What a bundle says: who signed what with which signature, and what the log proves of it; and what the log promises.
+fn told(bundle: &[u8]) -> (Vec<Value>, Value) {
+    let bundle: Value = serde_json::from_slice(bundle).unwrap();
+    let at = |pointer: &str| bundle.pointer(pointer).cloned().unwrap_or_default();
+    let entry = |member: &str| at(&format!("/verificationMaterial/tlogEntries/0/{member}"));
+    let said = vec![
+        at("/verificationMaterial/certificate/rawBytes"),
+        at("/verificationMaterial/x509CertificateChain/certificates/0/rawBytes"),
+        at("/messageSignature"),
+        at("/dsseEnvelope/payload"),
+        at("/dsseEnvelope/signatures/0/sig"),
+        entry("canonicalizedBody"),
+    ];
+    (said, entry("inclusionPromise"))
 }
 
 /// The command line that the suite would type.
