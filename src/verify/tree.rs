@@ -55,7 +55,7 @@ pub fn explain(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, no
             Demand::Signatures(_) | Demand::Attestation(_) => {
                 match questions(image, requirement, demands.revoked(), now) {
                     Err(finding) => {
-                        branches.push(branch(requirement, format!("more than can be: {}", finding.message)))
+                        branches.push(branch(requirement, format!("more than can be: {}", finding.message)));
                     }
                     Ok(questions) => branches.extend(questions.iter().map(|question| asked(question, &cases))),
                 }
