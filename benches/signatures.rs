@@ -1,7 +1,13 @@
 //! How long one verification takes, for what each real signer wrote: CPU time of the one thread that works, from the
 //! bytes that a registry answered to the verdict; the best of several rounds. `cargo bench --bench signatures`.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a program for developers that may stop")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a program for developers that may stop"
+)]
 
 #[path = "../tests/fixtures/signatures/recorded.rs"]
 mod recorded;
@@ -31,7 +37,7 @@ fn round(fixture: &Fixture) -> Duration {
         let judgement = fixture.judged(fixture.artifacts.clone(), NOW);
         assert!(matches!(judgement.verdict, Verdict::Verified(_)), "{}", fixture.name);
     }
-    (cpu_time() - start) / TIMES
+    cpu_time().saturating_sub(start) / TIMES
 }
 
 /// The time that this thread has spent on a processor.
