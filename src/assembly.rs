@@ -18,15 +18,15 @@ use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
 use crate::settings::telling::{Forge, NotificationSettings, Recipient, StatusSettings};
 use crate::settings::{
-    ForeignImages, GateSettings, HookSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift,
-    ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
+    AccountSettings, ForeignImages, GateSettings, HookSettings, KubernetesSettings, LimitSettings, MirrorSettings,
+    ObjectDrift, ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
     TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
 use crate::target::Delivery;
 use crate::target::directory::Directory;
-use crate::target::kubernetes::{self, Cluster, Kubernetes};
+use crate::target::kubernetes::{self, Account, Cluster, Kubernetes, Reach};
 use crate::trust;
 
 /// The time for one conversation with a Git server.
@@ -196,6 +196,18 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
     })
 }
 
+/// The cluster that a gate writes to and the namespace of its inventory there, where it writes to one.
+#[must_use]
+pub fn cluster(gate: &GateSettings) -> Option<(Cluster, String)> {
+    match &gate.target {
+        TargetSettings::Directory { .. } => None,
+        TargetSettings::Kubernetes(cluster) => {
+            let kubernetes::Options { cluster, inventory_namespace, .. } = cluster_options(gate, cluster);
+            Some((cluster, inventory_namespace))
+        }
+    }
+}
+
 /// Who is told what changes, and by whom.
 ///
 /// # Errors
@@ -274,6 +286,8 @@ pub async fn target(gate: &GateSettings) -> Result<Delivery, Problem> {
 fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kubernetes::Options {
     let KubernetesSettings {
         context,
+        tenant,
+        events,
         inventory_namespace,
         prune: PruneSettings { enabled, empty, namespaces, definitions, keep },
         force,
@@ -283,7 +297,10 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
         health,
     } = cluster.clone();
     kubernetes::Options {
-        cluster: Cluster { kubeconfig: None, context },
+        cluster: Cluster { kubeconfig: tenant.kubeconfig, context },
+        account: tenant.service_account.map(|AccountSettings { namespace, name }| Account { namespace, name }),
+        events: events.unwrap_or_else(kubernetes::in_cluster),
+        reach: Reach { namespaces: tenant.namespaces, kinds: tenant.kinds },
         namespace: gate.namespace.clone(),
         inventory_namespace,
         prune: kubernetes::Pruning { enabled, empty, namespaces, definitions, keep: selectors(keep) },

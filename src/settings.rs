@@ -25,10 +25,12 @@ mod layers;
 pub mod quantity;
 mod schema;
 pub mod telling;
+mod tenant;
 mod valid;
 mod written;
 
 pub use kubernetes::{ForeignImages, KubernetesSettings, ObjectSelector, PruneSettings};
+pub use tenant::{AccountSettings, TenantSettings};
 
 /// The daemon's configuration; every path in it is resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The proxy.
     pub proxy: ProxySettings,
+    /// Whether several replicas share the gates by leases; none: where we run in a cluster.
+    pub leader_election: Option<bool>,
     /// Who is told what changed.
     pub notifications: Vec<NotificationSettings>,
     /// Whether no connection is opened but to what registries, source and target need.

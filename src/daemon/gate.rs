@@ -26,8 +26,10 @@ use crate::snapshot::{File, Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Pins, Store};
 use crate::target::Delivery;
+use crate::target::kubernetes::{Seat, Term};
 use crate::trust::Trust;
 
+use super::elections::Elections;
 use super::record::Standing;
 
 /// What all gates of a process share.
@@ -38,6 +40,8 @@ pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
+    /// Where several replicas share the gates.
+    pub(super) elections: Option<Arc<Elections>>,
     pub(super) outbox: Outbox,
 }
 
@@ -60,6 +64,10 @@ pub(super) struct Gate {
     pub(super) policies: Policies,
     pub(super) client: Client,
     pub(super) target: Option<Delivery>,
+    /// The gate's seat, where several replicas share the gates.
+    pub(super) seat: Option<Seat>,
+    /// The term under which this gate works, or worked last.
+    pub(super) term: Option<Term>,
     pub(super) state: GateState,
     /// What a revision's references were resolved to while the target could not be asked.
     pub(super) provisional: Option<Provisional>,
@@ -126,6 +134,8 @@ impl Gate {
             policies: Policies { set: Arc::new(policies), broken: Vec::new() },
             client,
             target: None,
+            seat: None,
+            term: None,
             state,
             provisional: None,
             newest: None,

@@ -25,6 +25,7 @@ pub(super) static SETTINGS: Record = Record {
         optional("discovery", Shape::Record(&DISCOVERY)),
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
+        optional("leaderElection", Shape::Flag),
         optional("notifications", Shape::List(&Shape::Record(&telling::NOTIFICATION), 0)),
         optional("offline", Shape::Flag),
         optional("tuf", Shape::Record(&TUF)),

@@ -86,6 +86,13 @@ fn cluster() -> KubernetesSettings {
     };
     KubernetesSettings {
         context: Some("prod".to_owned()),
+        tenant: TenantSettings {
+            kubeconfig: Some(PathBuf::from("/etc/sealgate/tenant.yaml")),
+            service_account: Some(AccountSettings { namespace: "shop".to_owned(), name: "deployer".to_owned() }),
+            namespaces: Some(vec!["shop-*".to_owned()]),
+            kinds: Some(vec!["*".to_owned(), "apps/Deployment".to_owned()]),
+        },
+        events: Some(false),
         inventory_namespace: "ops".to_owned(),
         prune: PruneSettings {
             enabled: true,
@@ -114,6 +121,11 @@ gates:
   target:
     kubernetes:
       context: prod
+      kubeconfig: tenant.yaml
+      serviceAccount: {namespace: shop, name: deployer}
+      namespaces: ['shop-*']
+      kinds: ['*', apps/Deployment]
+      events: false
       inventoryNamespace: ops
       prune: true
       pruneEmpty: true
@@ -264,6 +276,10 @@ fn a_wrong_configuration_is_refused_at_its_place() {
         (aim("{kubernetes: {pruneEmpty: true}}"), 5, 37, "without `prune: true`"),
         (aim("{kubernetes: {recreate: [{group: '', kind: Namespace}]}}"), 5, 36, "never made anew"),
         (aim("{kubernetes: {keep: [{kind: Job}]}}"), 5, 32, "missing field `group`"),
+        (aim("{kubernetes: {namespaces: [A]}}"), 5, 38, "namespace"),
+        (aim("{kubernetes: {kinds: [apps/]}}"), 5, 33, "no kind"),
+        (aim("{kubernetes: {kinds: []}}"), 5, 32, "empty list"),
+        (aim("{kubernetes: {serviceAccount: {namespace: a}}}"), 5, 41, "missing field `name`"),
         (aim("{kubernetes: {health: {mode: wait}}}"), 5, 40, "cannot be `wait`"),
         (aim("{kubernetes: {health: {timeout: 0s}}}"), 5, 43, "out of bounds"),
         (aim("{kubernetes: {foreignImages: pass}}"), 5, 40, "cannot be `pass`"),

@@ -22,8 +22,20 @@ use crate::push::Provider;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications, offline, tuf, kms } =
-        written;
+    let Written {
+        listen,
+        state_dir,
+        gates,
+        registries,
+        discovery,
+        limits,
+        proxy,
+        leader_election,
+        notifications,
+        offline,
+        tuf,
+        kms,
+    } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -33,6 +45,7 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         discovery: self::discovery(discovery)?,
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
+        leader_election,
         notifications: notifications
             .into_iter()
             .map(|written| telling::notification(written, folder))
@@ -160,7 +173,7 @@ fn plain(path: &str) -> String {
 
 fn target(written: written::Target, folder: &Path) -> Result<TargetSettings, Complaint> {
     match (written.kubernetes, written.directory) {
-        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster)?))),
+        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster, folder)?))),
         (None, Some(written::Directory { path })) => Ok(TargetSettings::Directory { path: folder.join(path) }),
         (None, None) | (Some(_), Some(_)) => Err(Complaint::new("a gate has exactly one target", "name one")),
     }

@@ -20,6 +20,7 @@ pub(super) struct Written {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) proxy: Proxy,
+    pub(super) leader_election: Option<bool>,
     #[serde(default)]
     pub(super) notifications: Vec<Notification>,
     #[serde(default)]

@@ -25,6 +25,7 @@ mod conformance;
 mod daemon;
 mod dashboards;
 mod demo;
+mod deploy;
 mod discovery;
 mod docs;
 mod gate;

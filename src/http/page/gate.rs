@@ -16,7 +16,11 @@ const MAX_DRIFT: usize = 100;
 
 /// In one word how a gate stands.
 pub(super) fn state(status: &GateStatus) -> &'static str {
-    if status.suspended { "suspended" } else { status.state.unwrap_or("starting") }
+    match status.state {
+        _ if status.suspended => "suspended",
+        None if status.standing_by => "standing by",
+        state => state.unwrap_or("starting"),
+    }
 }
 
 /// The section of a gate.
