@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::clock::Moment;
 use super::connection::Connection;
-use super::fault::Fault;
+use super::fault::{Fault, Kind};
 use super::inventory::part_name;
 
 /// Events that wait to be sent; what comes beyond is left out.
@@ -27,6 +27,10 @@ const SAME: Duration = Duration::from_mins(10);
 const REMEMBERED: usize = 32;
 /// A cluster takes messages of 1024 bytes.
 const MAX_MESSAGE: usize = 1_000;
+/// How often an event is tried whose namespace is not there yet: the first apply makes it.
+const TRIES: usize = 10;
+/// Between two of these tries.
+const PAUSE: Duration = Duration::from_secs(2);
 /// An event may take this long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -196,6 +200,21 @@ impl Messenger {
             }
             None => self.first(event, now, &time)?,
         };
+        let sent = self.deliver(request).await;
+        if sent.is_err() {
+            // What did not arrive cannot be counted.
+            self.sent.retain(|it| it.at != now);
+        }
+        sent
+    }
+
+    async fn deliver(&self, request: Request<Vec<u8>>) -> Result<(), Fault> {
+        for _ in 1..TRIES {
+            match self.connection.ask(request.clone(), PATIENCE).await {
+                Err(fault) if fault.kind == Kind::NoNamespace => tokio::time::sleep(PAUSE).await,
+                done => return done.map(drop),
+            }
+        }
         self.connection.ask(request, PATIENCE).await.map(drop)
     }
 
