@@ -98,7 +98,7 @@ fn once(target: Target, fixtures: &[Fixture], random: &mut Random) -> bool {
     let artifact = &fixture.artifacts[random.below(fixture.artifacts.len())];
     let bundle = artifact.media_type.contains("sigstore.bundle");
     match target {
-        Target::Policy => return guarded(&random.changed(POLICY.as_bytes()), |bytes| policy(bytes)),
+        Target::Policy => return guarded(&random.changed(POLICY.as_bytes()), policy),
         Target::Root => return guarded(&random.changed(&fs::read(folder("private-root.json")).unwrap()), root),
         Target::Bundle | Target::Dsse | Target::Certificate if !bundle => return false,
         Target::SimpleSigning | Target::Annotation if bundle => return false,
