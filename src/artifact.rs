@@ -20,6 +20,17 @@ pub struct Lookup {
     pub digest: Digest,
     /// Public-key hints (base64 of the SHA-256 of the SPKI) of wanted signers: candidates that carry one come first.
     pub hints: Vec<String>,
+    /// What the evidence is to be; decides which tags are asked, and which candidates come first.
+    pub sought: Sought,
+}
+
+/// What evidence is to be. Neither: nothing is asked that holds one of the two alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Sought {
+    /// Whether signatures are wanted.
+    pub signatures: bool,
+    /// The predicate types of attestations that are wanted, each once.
+    pub predicate_types: Vec<String>,
 }
 
 /// Where a registry keeps what is about a digest.
@@ -27,6 +38,8 @@ pub struct Lookup {
 pub enum Where {
     /// The tag `sha256-<hex>.sig`, cosign's own convention.
     SignatureTag,
+    /// The tag `sha256-<hex>.att`, cosign's own for attestations.
+    AttestationTag,
     /// The referrers API (OCI distribution 1.1).
     Referrers,
     /// The index under the tag `sha256-<hex>`, for registries without that API.
@@ -100,15 +113,34 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
 }
 
+impl Sought {
+    /// Signatures alone.
+    #[must_use]
+    pub fn signatures() -> Self {
+        Self { signatures: true, predicate_types: Vec::new() }
+    }
+
+    /// Whether a place can hold any of it.
+    #[must_use]
+    pub fn may_lie_in(&self, place: Where) -> bool {
+        match place {
+            Where::SignatureTag => self.signatures,
+            Where::AttestationTag => !self.predicate_types.is_empty(),
+            Where::Referrers | Where::FallbackTag => true,
+        }
+    }
+}
+
 impl Where {
     /// Every place.
-    pub const ALL: [Self; 3] = [Self::SignatureTag, Self::Referrers, Self::FallbackTag];
+    pub const ALL: [Self; 4] = [Self::SignatureTag, Self::AttestationTag, Self::Referrers, Self::FallbackTag];
 
     /// A name for reports and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::SignatureTag => "signature-tag",
+            Self::AttestationTag => "attestation-tag",
             Self::Referrers => "referrers",
             Self::FallbackTag => "fallback-tag",
         }

@@ -16,17 +16,18 @@ use crate::policy::PolicySet;
 use crate::push::Secret;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{self, Access, Client, Credentials, HostOptions, Mirror, MirrorTags};
+use crate::render;
 use crate::settings::telling::{Forge, NotificationSettings, Recipient, StatusSettings};
 use crate::settings::{
-    ForeignImages, GateSettings, HookSettings, KubernetesSettings, LimitSettings, MirrorSettings, ObjectDrift,
-    ObjectSelector, ProxySettings, PruneSettings, PullSecret, RegistrySettings, Settings, SourceSettings,
-    TargetSettings,
+    AccountSettings, FolderSettings, ForeignImages, GateSettings, HookSettings, IsolationSetting, KubernetesSettings,
+    LimitSettings, MirrorSettings, ObjectDrift, ObjectSelector, ProxySettings, PruneSettings, PullSecret,
+    RegistrySettings, RenderSettings, Settings, SourceSettings, TargetSettings,
 };
 use crate::source::{self, Auth, Git, GitOptions};
 use crate::store::Store;
 use crate::target::Delivery;
 use crate::target::directory::Directory;
-use crate::target::kubernetes::{self, Cluster, Kubernetes};
+use crate::target::kubernetes::{self, Account, Cluster, Kubernetes, Reach};
 use crate::trust;
 
 /// The time for one conversation with a Git server.
@@ -62,6 +63,34 @@ impl RegistryPlan {
             ..registry::Options::new(allowed)
         };
         Client::new(options, observer)
+    }
+}
+
+/// What a gate tells renderers.
+#[must_use]
+pub fn rendering(machine: &RenderSettings, gate: &GateSettings) -> render::Plan {
+    let RenderSettings { kustomize, helm, time, memory, output, isolation } = machine.clone();
+    let folder = |settings: &FolderSettings| {
+        let FolderSettings { path, renderer, release, namespace, values, kube_version, api_versions } =
+            settings.clone();
+        let values = values.into_iter().map(render::Values::InSource).collect();
+        render::FolderPlan {
+            path,
+            renderer,
+            helm: render::HelmOptions { release, namespace, values, kube_version, api_versions },
+        }
+    };
+    render::Plan {
+        programs: render::Programs { kustomize, helm },
+        limits: render::Limits { time, memory, output },
+        isolation: match isolation {
+            IsolationSetting::BestEffort => render::Isolation::BestEffort,
+            IsolationSetting::Required => render::Isolation::Required,
+        },
+        renderer: None,
+        helm: render::HelmOptions { namespace: gate.namespace.clone(), ..render::HelmOptions::default() },
+        folders: gate.render.iter().map(folder).collect(),
+        extent: render::Extent::Whole,
     }
 }
 
@@ -196,6 +225,18 @@ pub fn source(gate: &GateSettings, limits: &LimitSettings, store: &Store) -> Res
     })
 }
 
+/// The cluster that a gate writes to and the namespace of its inventory there, where it writes to one.
+#[must_use]
+pub fn cluster(gate: &GateSettings) -> Option<(Cluster, String)> {
+    match &gate.target {
+        TargetSettings::Directory { .. } => None,
+        TargetSettings::Kubernetes(cluster) => {
+            let kubernetes::Options { cluster, inventory_namespace, .. } = cluster_options(gate, cluster);
+            Some((cluster, inventory_namespace))
+        }
+    }
+}
+
 /// Who is told what changes, and by whom.
 ///
 /// # Errors
@@ -274,6 +315,8 @@ pub async fn target(gate: &GateSettings) -> Result<Delivery, Problem> {
 fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kubernetes::Options {
     let KubernetesSettings {
         context,
+        tenant,
+        events,
         inventory_namespace,
         prune: PruneSettings { enabled, empty, namespaces, definitions, keep },
         force,
@@ -283,7 +326,10 @@ fn cluster_options(gate: &GateSettings, cluster: &KubernetesSettings) -> kuberne
         health,
     } = cluster.clone();
     kubernetes::Options {
-        cluster: Cluster { kubeconfig: None, context },
+        cluster: Cluster { kubeconfig: tenant.kubeconfig, context },
+        account: tenant.service_account.map(|AccountSettings { namespace, name }| Account { namespace, name }),
+        events: events.unwrap_or_else(kubernetes::in_cluster),
+        reach: Reach { namespaces: tenant.namespaces, kinds: tenant.kinds },
         namespace: gate.namespace.clone(),
         inventory_namespace,
         prune: kubernetes::Pruning { enabled, empty, namespaces, definitions, keep: selectors(keep) },

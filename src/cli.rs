@@ -13,6 +13,7 @@ mod pins;
 mod policy;
 mod progress;
 mod reference;
+mod rendering;
 mod run;
 mod setup;
 mod verify;

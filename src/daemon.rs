@@ -2,10 +2,13 @@
 
 mod backoff;
 mod deliver;
+mod elections;
 mod fare;
 mod gate;
+mod herald;
 mod look;
 mod pins;
+mod post;
 mod record;
 mod task;
 mod tell;
@@ -39,6 +42,7 @@ use crate::trust::roots::Asking;
 
 use crate::http::hooks::{Book, Hook};
 use crate::http::status::{Board, GateStatus, Statuses};
+use elections::Elections;
 use gate::{Gate, Shared};
 
 /// How long a write in flight may take to end after SIGTERM.
@@ -86,6 +90,7 @@ struct Kept {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     board: Board,
+    elections: Arc<Elections>,
     hooks: Book,
 }
 
@@ -119,7 +124,7 @@ impl Daemon {
     pub async fn open(invocation: &Invocation) -> Result<Self, Vec<Problem>> {
         let one = |problem: Problem| vec![problem];
         let settings = settings::load(&invocation.config, &invocation.environment)?;
-        let kept = Kept::open(&settings).map_err(one)?;
+        let kept = Kept::open(&settings, invocation).map_err(one)?;
         let mut world = World::build(settings.clone(), invocation, &kept, Asking::Background).await?;
         world.take_over(&kept);
         let (listener, address) = bind(&settings).await.map_err(one)?;
@@ -214,7 +219,7 @@ fn died(dead: Result<&'static str, JoinError>) -> Ending {
 /// Everything that keeps it from starting.
 pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
     let settings = settings::load(&invocation.config, &invocation.environment)?;
-    let kept = Kept::open(&settings).map_err(|problem| vec![problem])?;
+    let kept = Kept::open(&settings, invocation).map_err(|problem| vec![problem])?;
     let world = World::build(settings, invocation, &kept, Asking::WhenNeeded).await?;
     let shared = Arc::clone(&world.shared);
     let start = BTreeSet::from([Trigger::Start]);
@@ -222,10 +227,12 @@ pub async fn once(invocation: &Invocation) -> Result<Vec<Once>, Vec<Problem>> {
         let start = start.clone();
         async move {
             gate.look(&start).await;
+            gate.tell_post();
             Once { report: gate.status.report.clone(), status: gate.status }
         }
     });
     let looked = futures::future::join_all(looks).await;
+    kept.elections.leave().await;
     shared.outbox.drain(GRACE).await;
     Ok(looked)
 }
@@ -242,12 +249,18 @@ async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), Problem>
 }
 
 impl Kept {
-    fn open(settings: &Settings) -> Result<Self, Problem> {
+    fn open(settings: &Settings, invocation: &Invocation) -> Result<Self, Problem> {
         let metrics = Metrics::new()
             .map_err(|error| Problem::new(ErrorCode::ConfigInvalid, format!("failed to make metrics: {error}")))?;
         let store = Store::open(&settings.state_dir)?;
         metrics.history_faults(store.history_faults());
-        Ok(Self { store: Arc::new(store), metrics: Arc::new(metrics), board: Board::new(), hooks: Book::default() })
+        Ok(Self {
+            store: Arc::new(store),
+            metrics: Arc::new(metrics),
+            board: Board::new(),
+            hooks: Book::default(),
+            elections: Arc::new(Elections::of(&invocation.environment)),
+        })
     }
 
     /// What fetches the keys and roots of policies; without a connection, where the configuration says so.
@@ -288,8 +301,10 @@ impl World {
         };
         let policies: Vec<_> = loaded.iter().map(|(_, policies)| policies).collect();
         let registries = assembly::registry_names(&settings, &policies);
+        let elections = elections::are_held(&settings).then(|| Arc::clone(&kept.elections));
         let outbox = assembly::outbox(&settings)?;
         let shared = Arc::new(Shared {
+            elections,
             settings,
             plan,
             outbox,
@@ -392,6 +407,9 @@ impl Supervisor {
         };
         stop.cancel();
         while tasks.join_next().await.is_some() {}
+        if matches!(next, Next::Leave) {
+            self.kept.elections.leave().await;
+        }
         if let Next::Replace(world) = &mut next {
             world.take_over(&self.kept);
         }

@@ -17,5 +17,5 @@ mod tests;
 mod text;
 
 pub use catalogue::is_known;
-pub use rules::{FieldRule, Rules, Unclassified, settling_line};
+pub use rules::{FieldRule, Rules, SplitKeys, Unclassified, settling_line};
 pub use search::discover;

@@ -9,6 +9,7 @@
 
 // Words: pure data.
 pub mod artifact;
+pub mod condition;
 pub mod image;
 pub mod outcome;
 pub mod push;

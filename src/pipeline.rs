@@ -13,7 +13,7 @@ use crate::gate::{self, Answer, Case, Decision, Finder, Judged};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Finding, Problem, Reason};
 use crate::registry::Registry;
-use crate::report::{Policy, Report, Subject};
+use crate::report::{Ignored, Policy, Report, Subject};
 use crate::snapshot::Snapshot;
 use crate::verify::verdict::Verdict;
 
@@ -89,7 +89,8 @@ pub async fn decide<R: Registry>(
     };
     // On the command line an input that cannot be read is bad usage, and nothing is decided about the rest.
     let answer = (scope.gate.is_some() || problems.is_empty()).then(|| decision.answer());
-    let report = Report::new(subject, &judging.judged, &noted, &problems, answer);
+    let mut report = Report::new(subject, &judging.judged, &noted, &problems, answer);
+    report.ignored = Ignored::of(&reading.sites);
     let Judging { judged, pins, retry_after, resolving } = judging;
     Decided { decision, report, pins, judged, retry_after, resolving }
 }

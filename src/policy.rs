@@ -13,12 +13,14 @@ use crate::signer::PublicKey;
 use crate::signer::identity::Identity;
 use crate::signer::root::TrustRoot;
 
+mod attestation;
 mod exception;
 mod glob;
 mod keys;
 mod load;
 mod matching;
 pub mod material;
+mod predicate;
 pub mod requirement;
 mod rule;
 mod schema;
@@ -131,7 +133,7 @@ impl PolicySet {
             platforms: Platforms::Index,
             demand: Demand::Signatures(signatures),
         };
-        let rule = Rule { images: vec![Pattern::everything()], namespaces: None, requirement };
+        let rule = Rule { images: vec![Pattern::everything()], namespaces: None, requirement, more: Vec::new() };
         let name = COMMAND_LINE.to_owned();
         let policy = Policy {
             name: name.clone(),
@@ -184,30 +186,33 @@ impl PolicySet {
         matching::matching(&self.policies, &self.revoked, repository, namespaces)
     }
 
-    /// The next instant after `now` at which an exception, a trust root or a key ends, or a key begins.
+    /// The next instant after `now` at which an exception, a trust root, a key or what an attestation may say ends, or a key
+    /// begins.
     #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let exceptions = self.policies.iter().flat_map(|policy| &policy.exceptions).map(|exception| exception.end);
         let rules = self.policies.iter().flat_map(|policy| &policy.rules);
-        let roots = rules.flat_map(authorities).filter_map(|authority| authority.signer.root()?.good_until());
-        let rules = self.policies.iter().flat_map(|policy| &policy.rules);
+        let demands = rules.clone().flat_map(Rule::requirements).map(|requirement| &requirement.demand);
+        let allowed = demands.flat_map(|demand| match demand {
+            Demand::Attestation(attestation) => attestation.ends.as_slice(),
+            Demand::Signatures(_) | Demand::Unsigned | Demand::Excepted(_) => &[],
+        });
+        let roots = rules.clone().flat_map(authorities).filter_map(|authority| authority.signer.root()?.good_until());
         let validities = rules.flat_map(authorities).map(|authority| authority.validity);
         let keys = validities.flat_map(|Validity { from, until }| from.into_iter().chain(until));
-        exceptions.chain(roots).chain(keys).filter(|end| *end > now).min()
+        exceptions.chain(allowed.copied()).chain(roots).chain(keys).filter(|end| *end > now).min()
     }
 }
 
 /// The authorities that a rule names.
-fn authorities(rule: &Rule) -> &[Authority] {
-    match &rule.requirement.demand {
-        Demand::Signatures(signatures) => signatures.authorities.as_slice(),
-        Demand::Unsigned | Demand::Excepted(_) => &[],
-    }
+fn authorities(rule: &Rule) -> impl Iterator<Item = &Authority> {
+    let demanded = rule.requirements().filter_map(|requirement| requirement.demand.signatures());
+    demanded.flat_map(|signatures| &signatures.authorities)
 }
 
 /// The repositories other than the image's own in which a rule looks for signatures.
 fn sources(rule: &Rule) -> impl Iterator<Item = &Repository> {
-    authorities(rule).iter().filter_map(|authority| authority.source.as_ref())
+    authorities(rule).filter_map(|authority| authority.source.as_ref())
 }
 
 #[cfg(test)]

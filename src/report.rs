@@ -13,11 +13,12 @@ mod told;
 
 use serde::{Deserialize, Serialize};
 
-use crate::discovery::site::{Action, Object, Site};
+use crate::discovery::site::{Action, Layer, Object, Site};
 use crate::gate::{Answer, Judged};
 use crate::image::Digest;
 use crate::outcome::health::Health;
 use crate::reason::{ErrorCode, Finding, Problem, Reason};
+use crate::snapshot::Rendering;
 use crate::verify::verdict::{self, Verdict};
 
 use base::Base;
@@ -49,6 +50,12 @@ pub struct Report {
     pub errors: Vec<Error>,
     /// The counts.
     pub summary: Summary,
+    /// The folders that a renderer built.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rendered: Vec<Rendering>,
+    /// What the user's own rules leave out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<Ignored>,
     /// How the revision fares at the target, where it was applied and the target tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
@@ -136,6 +143,28 @@ pub struct SiteEntry {
     pub action: Action,
     /// The object.
     pub object: Object,
+    /// Why it is left alone or left as it is, where somebody said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A place that the user's own rules leave out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ignored {
+    /// What stands there.
+    pub reference: String,
+    /// Where.
+    #[serde(flatten)]
+    pub site: SiteEntry,
+}
+
+impl Ignored {
+    /// What the user's own rules leave out, of these sites.
+    #[must_use]
+    pub fn of(sites: &[Site]) -> Vec<Self> {
+        let ignored = sites.iter().filter(|site| site.action == Action::Ignore && site.layer == Layer::Rule);
+        ignored.map(|site| Self { reference: site.written.clone(), site: SiteEntry::from(site) }).collect()
+    }
 }
 
 /// An error that is about no image.
@@ -205,6 +234,8 @@ impl Report {
             images,
             errors: problems.iter().map(Error::from).collect(),
             summary: Summary::of(judged),
+            rendered: Vec::new(),
+            ignored: Vec::new(),
             health: None,
         }
     }
@@ -322,6 +353,7 @@ impl From<&Site> for SiteEntry {
             path: site.path.clone(),
             action: site.action,
             object: site.object.as_ref().clone(),
+            reason: site.reason.as_deref().map(str::to_owned),
         }
     }
 }

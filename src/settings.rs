@@ -13,7 +13,7 @@ use crate::image::Host;
 use crate::manifest::{self, Node};
 use crate::push::Provider;
 use crate::reason::{ErrorCode, Place, Problem};
-use crate::snapshot::File;
+use crate::snapshot::{File, Renderer};
 
 use telling::{NotificationSettings, StatusSettings};
 
@@ -25,10 +25,12 @@ mod layers;
 pub mod quantity;
 mod schema;
 pub mod telling;
+mod tenant;
 mod valid;
 mod written;
 
 pub use kubernetes::{ForeignImages, KubernetesSettings, ObjectSelector, PruneSettings};
+pub use tenant::{AccountSettings, TenantSettings};
 
 /// The daemon's configuration; every path in it is resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,10 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The proxy.
     pub proxy: ProxySettings,
+    /// Whether several replicas share the gates by leases; none: where we run in a cluster.
+    pub leader_election: Option<bool>,
+    /// The renderers of this machine.
+    pub render: RenderSettings,
     /// Who is told what changed.
     pub notifications: Vec<NotificationSettings>,
     /// Whether no connection is opened but to what registries, source and target need.
@@ -55,6 +61,51 @@ pub struct Settings {
     pub tuf: TufSettings,
     /// How key services are asked.
     pub kms: kms::KmsSettings,
+}
+
+/// The renderers of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderSettings {
+    /// `kustomize`, or a `kubectl`; that of the PATH where none.
+    pub kustomize: Option<PathBuf>,
+    /// `helm`; that of the PATH where none.
+    pub helm: Option<PathBuf>,
+    /// Time of one build.
+    pub time: Duration,
+    /// Memory of one build, in bytes.
+    pub memory: usize,
+    /// Bytes that one build may print.
+    pub output: usize,
+    /// Whether nothing is built where the network cannot be cut.
+    pub isolation: IsolationSetting,
+}
+
+/// Whether a network that cannot be cut is borne.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IsolationSetting {
+    /// It is, and told.
+    BestEffort,
+    /// Nothing is built then.
+    Required,
+}
+
+/// What is rendered how: one folder of a gate's source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderSettings {
+    /// The folder inside the repository.
+    pub path: String,
+    /// What builds it; what it holds says so, where none.
+    pub renderer: Option<Renderer>,
+    /// The name of a chart's release.
+    pub release: Option<String>,
+    /// The namespace of the release.
+    pub namespace: Option<String>,
+    /// Files of values, relative to the folder.
+    pub values: Vec<String>,
+    /// The version of Kubernetes that templates see.
+    pub kube_version: Option<String>,
+    /// The versions of the API that templates see besides Helm's own.
+    pub api_versions: Vec<String>,
 }
 
 /// How trust roots are kept up to date.
@@ -87,6 +138,8 @@ pub struct GateSettings {
     pub mode: Mode,
     /// What is done about drift.
     pub drift: DriftSettings,
+    /// What is rendered how, beyond what the folders themselves say.
+    pub render: Vec<FolderSettings>,
     /// The push events that it listens to.
     pub hook: Option<HookSettings>,
     /// Whether it rests.

@@ -47,6 +47,46 @@ impl Default for Limits {
     }
 }
 
+/// What a walk takes of a folder, by what stands in it or above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Taken {
+    /// Manifests.
+    Manifests,
+    /// Files of other kinds too, as long as they are small: what a kustomization makes objects of.
+    Small,
+    /// Every file: what a chart is made of.
+    Every,
+}
+
+/// Largest file of another kind that is taken for a kustomization, in bytes: no `ConfigMap` or `Secret` holds more.
+const SMALL: usize = 1 << 20;
+
+impl Taken {
+    /// What is taken in a folder with these names, below one in which this much is.
+    fn within<'n>(self, names: impl Iterator<Item = &'n str>, excluded: impl Fn(&str) -> bool) -> Self {
+        let asked = names.filter(|name| Self::because_of(name) > self && !excluded(name));
+        asked.map(Self::because_of).fold(self, Self::max)
+    }
+
+    fn because_of(name: &str) -> Self {
+        match name {
+            "Chart.yaml" => Self::Every,
+            "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Self::Small,
+            _ => Self::Manifests,
+        }
+    }
+
+    /// Whether a file of this name and size is taken. A kustomization that names what is not taken cannot be built.
+    fn takes(self, name: &str, size: usize) -> bool {
+        is_manifest_name(name)
+            || match self {
+                Self::Manifests => false,
+                Self::Small => size <= SMALL,
+                Self::Every => true,
+            }
+    }
+}
+
 /// Whether a file of this name is read where a folder is given: YAML and JSON, in any case of letters, and kustomize's
 /// own name without an extension.
 fn is_manifest_name(name: &str) -> bool {

@@ -3,10 +3,13 @@
 //! [`lookups`] says what is wanted; `registry` fetches it, hashed and bounded, and asks [`satisfied`] when it may stop;
 //! [`verify`] decides. `Verified` is the presence of a proof for every demand, never the absence of an error.
 
+mod age;
 mod attempt;
+mod attestation;
 mod bundle;
 mod candidate;
 mod cosign;
+mod envelope;
 mod explain;
 #[cfg(test)]
 mod fixtures;
@@ -15,6 +18,7 @@ mod judge;
 mod key;
 pub mod keyless;
 mod platforms;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod threshold;
@@ -23,11 +27,12 @@ pub mod verdict;
 
 use jiff::Timestamp;
 
-use crate::artifact::{Artifact, Evidence, Lookup};
+use crate::artifact::{Artifact, Evidence, Lookup, Sought};
 use crate::image::{Digest, PinnedImage};
 use crate::policy::requirement::{Demand, Demands, Requirement, Revoked, Waiver};
 use crate::reason::{Finding, Reason};
 
+use candidate::{Scope, read_all};
 use judge::{Cases, Ledger, Question, Ruling};
 use verdict::{Basis, Judgement, Verdict, VerifiedImage};
 
@@ -39,20 +44,31 @@ pub fn lookups(image: &PinnedImage, demands: &Demands) -> Vec<Lookup> {
     for question in answerable(image, demands, Timestamp::UNIX_EPOCH) {
         for (repository, authorities) in question.sources() {
             let digest = question.wanted.digest;
-            let known = lookups.iter_mut().find(|one| one.repository == *repository && one.digest == digest);
-            let hints = authorities.iter().filter_map(|(_, authority)| authority.signer.hint());
-            match known {
-                Some(lookup) => {
-                    let new: Vec<String> = hints.filter(|hint| !lookup.hints.contains(hint)).collect();
-                    lookup.hints.extend(new);
-                }
-                None => {
-                    lookups.push(Lookup { repository: repository.clone(), digest, hints: hints.collect() });
+            let known = lookups.iter().position(|one| one.repository == *repository && one.digest == digest);
+            let fresh = || {
+                let (repository, hints) = (repository.clone(), Vec::new());
+                Lookup { repository, digest, hints, sought: Sought::default() }
+            };
+            let mut lookup = known.map_or_else(fresh, |known| lookups.remove(known));
+            for hint in authorities.iter().filter_map(|(_, authority)| authority.signer.hint()) {
+                if !lookup.hints.contains(&hint) {
+                    lookup.hints.push(hint);
                 }
             }
+            seek(&mut lookup.sought, &question);
+            lookups.insert(known.unwrap_or(lookups.len()), lookup);
         }
     }
     lookups
+}
+
+/// Adds what a question wants to what is sought.
+fn seek(sought: &mut Sought, question: &Question<'_>) {
+    match question.attestation {
+        None => sought.signatures = true,
+        Some(attestation) if sought.predicate_types.contains(&attestation.predicate_type) => {}
+        Some(attestation) => sought.predicate_types.push(attestation.predicate_type.clone()),
+    }
 }
 
 /// Whether the registry may stop looking for more: these artifacts show all that this lookup's answer could show.
@@ -64,10 +80,11 @@ pub fn satisfied(
     demands: &Demands,
     now: Timestamp,
 ) -> bool {
+    let readings = read_all(artifacts.iter(), scope(demands));
     answerable(image, demands, now).iter().all(|question| {
         let sources = question.sources();
         match sources.get(&lookup.repository) {
-            Some(authorities) if question.wanted.digest == lookup.digest => question.exhausted(authorities, artifacts),
+            Some(authorities) if question.wanted.digest == lookup.digest => question.exhausted(authorities, &readings),
             Some(_) | None => true,
         }
     })
@@ -80,7 +97,7 @@ pub fn satisfied(
 /// after `now` counts nowhere.
 #[must_use]
 pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, now: Timestamp) -> Judgement {
-    let cases = Cases::of(evidence);
+    let cases = Cases::of(evidence, scope(demands));
     let mut ledger = Ledger::default();
     let (mut refused, mut undecided) = (revoked(image, demands.revoked()), Vec::new());
     for requirement in demands.requirements() {
@@ -108,24 +125,28 @@ pub fn verify(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, now
 }
 
 /// What a requirement asks of the evidence: a question for each digest; none where nothing needs to be shown. At least
-/// one for a demand of signatures, or what is wrong with the image itself.
+/// one for a demand of signatures or of an attestation, or what is wrong with the image itself.
 fn questions<'a>(
     image: &'a PinnedImage,
     requirement: &'a Requirement,
     revoked: &'a Revoked,
     now: Timestamp,
 ) -> Result<Vec<Question<'a>>, Finding> {
-    match &requirement.demand {
-        Demand::Unsigned | Demand::Excepted(_) => Ok(Vec::new()),
-        Demand::Signatures(signatures) => {
-            let wanted = platforms::wanted(image, &requirement.platforms)
-                .map_err(|finding| finding.of_rule(&requirement.rule))?;
-            Ok(wanted
-                .into_iter()
-                .map(|wanted| Question { image, requirement, signatures, wanted, revoked, now })
-                .collect())
-        }
-    }
+    let (signatures, attestation) = match &requirement.demand {
+        Demand::Unsigned | Demand::Excepted(_) => return Ok(Vec::new()),
+        Demand::Signatures(signatures) => (signatures, None),
+        Demand::Attestation(attestation) => (&attestation.by, Some(attestation)),
+    };
+    let wanted =
+        platforms::wanted(image, &requirement.platforms).map_err(|finding| finding.of_rule(&requirement.rule))?;
+    let question = |wanted| Question { image, requirement, signatures, attestation, wanted, revoked, now };
+    Ok(wanted.into_iter().map(question).collect())
+}
+
+/// For whom artifacts are read.
+fn scope(demands: &Demands) -> Scope {
+    let attested = |requirement: &Requirement| matches!(requirement.demand, Demand::Attestation(_));
+    if demands.requirements().iter().any(attested) { Scope::Attestations } else { Scope::Signatures }
 }
 
 /// The questions that evidence can answer. What is wrong with the image itself needs none: [`verify`] reports it.
@@ -161,7 +182,7 @@ fn approved(image: &PinnedImage, requirements: &[Requirement]) -> Verdict {
     for requirement in requirements {
         match &requirement.demand {
             Demand::Unsigned => {}
-            Demand::Signatures(_) => unsigned = false,
+            Demand::Signatures(_) | Demand::Attestation(_) => unsigned = false,
             Demand::Excepted(waiver) if exceptions.contains(waiver) => {}
             Demand::Excepted(waiver) => exceptions.push(waiver.clone()),
         }

@@ -117,7 +117,7 @@ impl Comparison {
             Ok(files) => files,
             Err(why) => return Ok(Known::Nothing(why)),
         };
-        let Rendered { files, sources, problems } = render::render(files);
+        let Rendered { files, sources, problems } = render::render(files, &setup.rendering);
         if let Some(problem) = problems.first() {
             return Ok(Known::Nothing(format!("the base does not render: {problem}")));
         }

@@ -1,6 +1,6 @@
 //! `sealgate check`: finds, resolves and verifies; writes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::pipeline::judge::Pins;
 use crate::pipeline::reading::Reader;
 use crate::pipeline::{self, Decided, Scope};
 use crate::reason::Problem;
-use crate::render::{self, Rendered};
+use crate::render::{self, Plan, Rendered, Sources};
 use crate::report::Report;
-use crate::snapshot::{File, Revision, Snapshot};
+use crate::snapshot::{Revision, Snapshot};
 use crate::source::directory;
 
 use super::base::Comparison;
@@ -20,7 +20,7 @@ use super::output::{Output, Stream};
 use super::pins::{self, Kept};
 use super::progress::Progress;
 use super::setup::{Common, Setup};
-use super::{Environment, Exit, block_on, problem_report};
+use super::{Environment, Exit, block_on, problem_report, rendering};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,14 +35,38 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     pins: Option<PathBuf>,
     #[command(flatten)]
+    rendering: rendering::RenderArgs,
+    #[command(flatten)]
     common: Common,
+}
+
+/// What was typed.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) paths: &'a [PathBuf],
+    pub(super) rendering: &'a rendering::RenderArgs,
+    pub(super) common: &'a Common,
+}
+
+impl Asked<'_> {
+    fn setup(&self, environment: &Environment, progress: Arc<Progress>) -> Result<Setup, Vec<Problem>> {
+        let mut setup = self.common.setup(environment, &BTreeSet::new(), progress)?;
+        setup.rendering = self.rendering.over(setup.rendering, setup.namespace.as_deref())?;
+        Ok(setup)
+    }
+}
+
+impl Args {
+    fn asked(&self) -> Asked<'_> {
+        Asked { paths: &self.paths, rendering: &self.rendering, common: &self.common }
+    }
 }
 
 pub(super) fn run(args: &Args, environment: &Environment, output: &Output) -> Exit {
     let report = match (&args.base, &args.pins) {
         (Some(base), _) => compare(args, base, environment),
         (None, Some(pins)) => pinned(args, pins, environment),
-        (None, None) => decide(&args.paths, &args.common, environment).map(|outcome| outcome.decided.report),
+        (None, None) => decide(&args.asked(), environment).map(|outcome| outcome.decided.report),
     };
     let report = report.unwrap_or_else(|problems| problem_report(&problems));
     output.report(&report, args.common.output, Stream::Out)
@@ -51,7 +75,7 @@ pub(super) fn run(args: &Args, environment: &Environment, output: &Output) -> Ex
 /// The report on what a change brings.
 fn compare(args: &Args, base: &str, environment: &Environment) -> Result<Report, Vec<Problem>> {
     let progress = Progress::new();
-    let setup = args.common.setup(environment, &BTreeSet::new(), progress.clone())?;
+    let setup = args.asked().setup(environment, progress.clone())?;
     let comparison = Comparison::open(base, &args.paths)?;
     let (snapshot, sources) = read(&args.paths, &setup)?;
     let limits = assembly::manifest_limits(&setup.limits);
@@ -63,14 +87,14 @@ fn compare(args: &Args, base: &str, environment: &Environment) -> Result<Report,
     let judge = setup.judge();
     let judging = pipeline::change(&reading, &judge, &scope);
     let report = block_on(progress.watch("verifying", judging)).map_err(|problem| vec![problem])?;
-    Ok(Report { base: Some(base), ..report })
+    Ok(Report { base: Some(base), rendered: render::renderings(&sources), ..report })
 }
 
 /// The report under digests that were kept.
 fn pinned(args: &Args, file: &Path, environment: &Environment) -> Result<Report, Vec<Problem>> {
     let kept = Kept::read(file)?;
     let progress = Progress::new();
-    let setup = args.common.setup(environment, &BTreeSet::new(), progress.clone())?;
+    let setup = args.asked().setup(environment, progress.clone())?;
     let gate = setup.gate.as_ref();
     if let (Some(gate), Some(revision)) = (gate, kept.revision_of(gate)?) {
         let judging = pins::replay(&setup, (gate, revision), (&args.paths, &kept.pins), progress.as_ref());
@@ -81,13 +105,10 @@ fn pinned(args: &Args, file: &Path, environment: &Environment) -> Result<Report,
     block_on(progress.watch("verifying", judging)).map(|decided| decided.report).map_err(|problem| vec![problem])
 }
 
-/// By the path of a rendered file, what it was rendered from.
-type Sources = BTreeMap<Arc<str>, Vec<File>>;
-
 /// Everything under these paths, rendered where it must be.
 fn read(paths: &[PathBuf], setup: &Setup) -> Result<(Snapshot, Sources), Vec<Problem>> {
     let found = directory::read(paths, &setup.exclude, &mut std::io::stdin().lock(), &setup.source_limits());
-    let Rendered { files, sources, problems } = render::render(found?);
+    let Rendered { files, sources, problems } = render::render(found?, &setup.rendering);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -98,22 +119,24 @@ fn read(paths: &[PathBuf], setup: &Setup) -> Result<(Snapshot, Sources), Vec<Pro
 pub(super) struct Outcome {
     pub(super) snapshot: Snapshot,
     pub(super) decided: Decided,
-    /// By the path of a rendered file, what it was rendered from.
+    /// What was rendered, by the path of the rendered file.
     pub(super) sources: Sources,
+    /// What renderers were told.
+    pub(super) plan: Plan,
 }
 
 /// Reads and judges everything under these paths.
 ///
 /// # Errors
 /// What keeps it from being read or judged at all.
-pub(super) fn decide(paths: &[PathBuf], common: &Common, environment: &Environment) -> Result<Outcome, Vec<Problem>> {
+pub(super) fn decide(asked: &Asked<'_>, environment: &Environment) -> Result<Outcome, Vec<Problem>> {
     let progress = Progress::new();
-    let setup = common.setup(environment, &BTreeSet::new(), progress.clone())?;
-    let (snapshot, sources) = read(paths, &setup)?;
+    let setup = asked.setup(environment, progress.clone())?;
+    let (snapshot, sources) = read(asked.paths, &setup)?;
     let pins = Pins::new();
     let judging = judge(&setup, (&snapshot, &sources), &pins, progress.as_ref());
     let decided = block_on(progress.watch("verifying", judging)).map_err(|problem| vec![problem])?;
-    Ok(Outcome { snapshot, decided, sources })
+    Ok(Outcome { snapshot, decided, sources, plan: setup.rendering })
 }
 
 async fn judge(
@@ -127,5 +150,7 @@ async fn judge(
     let mut reading = Reader::default().read(&snapshot.files, &finder, observer);
     render::trace(&mut reading.sites, sources);
     let scope = Scope { gate: None, mode: None, root: "", finder, images: setup.limits.images };
-    pipeline::decide(snapshot, &reading, &setup.judge(), &scope, pins).await
+    let mut decided = pipeline::decide(snapshot, &reading, &setup.judge(), &scope, pins).await;
+    decided.report.rendered = render::renderings(sources);
+    decided
 }

@@ -14,9 +14,10 @@ use crate::outcome::Unobserved;
 use crate::pipeline::reading::Reader;
 use crate::reason::Problem;
 use crate::render;
-use crate::report::text::printable;
+use crate::report::text::{printable, rendered};
 use crate::report::{Error, SiteEntry};
 use crate::settings;
+use crate::snapshot::Rendering;
 use crate::source::{self, directory};
 
 use super::Exit;
@@ -27,6 +28,8 @@ pub(super) struct Args {
     /// Files or folders of manifests, `-` for the standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    rendering: super::rendering::RenderArgs,
     /// The daemon's configuration, for its `discovery` rules
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -54,6 +57,8 @@ struct Inventory {
     sites: Vec<Listed>,
     unclassified: Vec<Listed>,
     errors: Vec<Error>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rendered: Vec<Rendering>,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,12 +94,14 @@ fn list(args: &Args) -> Result<Inventory, Vec<Problem>> {
         directory::search(&args.paths, &args.exclude, &mut std::io::stdin().lock(), &source::Limits::default())?;
     let limits = manifest::Limits::default();
     let finder = Finder { rules: &rules, namespace: args.namespace.as_deref(), limits: &limits };
-    let rendered = render::render(found.files);
+    let plan = args.rendering.over(render::Plan::default(), args.namespace.as_deref())?;
+    let rendered = render::render(found.files, &plan);
     let mut reading = Reader::default().read(&rendered.files, &finder, &Unobserved);
     render::trace(&mut reading.sites, &rendered.sources);
     let problems = found.problems.into_iter().chain(rendered.problems).chain(reading.problems);
     let problems: Vec<Problem> = problems.collect();
-    Ok(inventory(&reading.sites, &problems))
+    let rendered = render::renderings(&rendered.sources);
+    Ok(Inventory { rendered, ..inventory(&reading.sites, &problems) })
 }
 
 fn inventory(sites: &[Site], problems: &[Problem]) -> Inventory {
@@ -105,6 +112,7 @@ fn inventory(sites: &[Site], problems: &[Problem]) -> Inventory {
         sites: sites.into_iter().map(|site| listed(site, None)).collect(),
         unclassified: unclassified.into_iter().map(|site| listed(site, Some(settling_line(site)))).collect(),
         errors: problems.iter().map(Error::from).collect(),
+        rendered: Vec::new(),
     }
 }
 
@@ -143,6 +151,9 @@ fn text(inventory: &Inventory) -> String {
             let _ = writeln!(page, "  help: {}", printable(&error.help));
         }
     }
+    for rendering in &inventory.rendered {
+        let _ = writeln!(page, "{}", printable(&rendered(rendering)));
+    }
     let (images, sites) = (by_image.len(), inventory.sites.len());
     let (odd, errors) = (inventory.unclassified.len(), inventory.errors.len());
     let _ = writeln!(page, "{images} images in {sites} places, {odd} unclassified, {errors} errors");
@@ -150,9 +161,11 @@ fn text(inventory: &Inventory) -> String {
 }
 
 fn place(page: &mut String, listed: &Listed) {
-    let SiteEntry { file, line, column, path, object, .. } = &listed.site;
+    let SiteEntry { file, line, column, path, object, reason, .. } = &listed.site;
     let name = object.name.as_deref().unwrap_or("(unnamed)");
-    let text = format!("{file}:{line}:{column} {} {name} {path} ({})", object.kind, action(listed.site.action));
+    let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let done = action(listed.site.action);
+    let text = format!("{file}:{line}:{column} {} {name} {path} ({done}){reason}", object.kind);
     let _ = writeln!(page, "  {}", printable(&text));
 }
 

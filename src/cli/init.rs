@@ -139,7 +139,7 @@ fn free(files: &[PathBuf]) -> Result<(), Vec<Problem>> {
 /// The distinct references that manifests name, in their order.
 fn images(args: &Args) -> Result<Vec<ImageRef>, Vec<Problem>> {
     let found = directory::read(&args.paths, &args.exclude, &mut std::io::empty(), &source::Limits::default())?;
-    let render::Rendered { files, sources: _, problems } = render::render(found);
+    let render::Rendered { files, sources: _, problems } = render::render(found, &render::Plan::default());
     if !problems.is_empty() {
         return Err(problems);
     }

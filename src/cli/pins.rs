@@ -17,7 +17,7 @@ use crate::pipeline::judge::Pins;
 use crate::pipeline::reading::Reader;
 use crate::pipeline::{self, Scope};
 use crate::reason::{ErrorCode, Problem};
-use crate::render::{self, Rendered};
+use crate::render::{self, Extent, Plan, Rendered};
 use crate::report::{self, Report, Subject};
 use crate::settings::GateSettings;
 use crate::snapshot::Snapshot;
@@ -130,7 +130,9 @@ pub(super) async fn replay(
     let read = WorkTree::around(path).map_err(|problem| vec![problem])?;
     let exclude = Exclude::new(&setup.exclude, ErrorCode::Usage)?;
     let read = read.snapshot(revision, &gate.source.path, &exclude, &setup.source_limits()).and_then(|snapshot| {
-        let Rendered { files, sources, problems } = render::render(snapshot.files);
+        // As the daemon does: all of the revision is here.
+        let plan = Plan { extent: Extent::Whole, ..setup.rendering.clone() };
+        let Rendered { files, sources, problems } = render::render(snapshot.files, &plan);
         let snapshot = Snapshot { revision: snapshot.revision, files };
         if problems.is_empty() { Ok((snapshot, sources)) } else { Err(problems) }
     });
@@ -150,7 +152,8 @@ pub(super) async fn replay(
         finder,
         images: setup.limits.images,
     };
-    Ok(pipeline::decide(&snapshot, &reading, &setup.judge(), &scope, pins).await.report)
+    let decided = pipeline::decide(&snapshot, &reading, &setup.judge(), &scope, pins).await;
+    Ok(Report { rendered: render::renderings(&sources), ..decided.report })
 }
 
 /// Whether a failure is about this clone, not about what the revision holds.

@@ -17,6 +17,7 @@ use crate::pipeline::judge::{Bounds, Judge};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::{Access, Client, default_credential_files};
+use crate::render;
 use crate::settings::{self, GateSettings, LimitSettings, Settings};
 use crate::signer::PublicKey;
 use crate::source;
@@ -84,6 +85,8 @@ pub(super) struct Setup {
     pub(super) namespace: Option<String>,
     pub(super) exclude: Vec<String>,
     pub(super) limits: LimitSettings,
+    /// What renderers are told.
+    pub(super) rendering: render::Plan,
     /// The gate whose word is asked for.
     pub(super) gate: Option<GateSettings>,
     /// The files on which verdicts rest, besides those that policies name.
@@ -108,6 +111,7 @@ struct Background {
     namespace: Option<String>,
     exclude: Vec<String>,
     limits: LimitSettings,
+    rendering: render::Plan,
     gate: Option<GateSettings>,
 }
 
@@ -131,7 +135,8 @@ impl Common {
             }
             Way::Gate { config, gate } => self.configured(&config, &gate, environment)?,
         };
-        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits, gate } = background;
+        let Background { policies, mut hosts, mut access, rules, namespace, mut exclude, limits, rendering, gate } =
+            background;
         access.hosts.extend(typed.iter().cloned());
         for name in &self.registry {
             access.hosts.insert(Host::parse(name).map_err(|error| usage(format!("--registry: {error}")))?);
@@ -155,7 +160,7 @@ impl Common {
         let client = hosts.client(access, image_timeout, Arc::clone(&observer)).map_err(|problem| vec![problem])?;
         let namespace = self.namespace.clone().or(namespace);
         let judged_by = self.judged_by(gate.as_ref());
-        Ok(Setup { policies, client, rules, namespace, exclude, limits, gate, judged_by, bounds, observer })
+        Ok(Setup { policies, client, rules, namespace, exclude, limits, rendering, gate, judged_by, bounds, observer })
     }
 
     fn judged_by(&self, gate: Option<&GateSettings>) -> Vec<PathBuf> {
@@ -253,7 +258,7 @@ impl Common {
         let reading = assembly::registries(&settings, default_credential_files(environment));
         let hosts = block_on(reading).map_err(|problem| vec![problem])??;
         let trust = trust(&TrustPlan::of(&settings, cache(environment)), self.offline || settings.offline)?;
-        let Settings { gates, discovery, limits, .. } = settings;
+        let Settings { gates, discovery, limits, render: machine, .. } = settings;
         let Some(found) = gates.iter().find(|found| found.name == gate) else {
             let known: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
             return Err(usage(format!("--gate {gate}: the configuration has {}", known.join(", "))));
@@ -266,6 +271,7 @@ impl Common {
             rules: discovery,
             namespace: found.namespace.clone(),
             exclude: found.source.exclude.clone(),
+            rendering: render::Plan { extent: render::Extent::Part, ..assembly::rendering(&machine, found) },
             limits,
             gate: Some(found.clone()),
         })
@@ -281,6 +287,7 @@ impl Common {
             namespace: None,
             exclude: Vec::new(),
             limits: LimitSettings::default(),
+            rendering: render::Plan::default(),
             gate: None,
         }
     }

@@ -36,7 +36,8 @@ impl Gate {
             return Ok(());
         }
         let started = Instant::now();
-        let go_on = move || !stop.is_cancelled();
+        let still_ours = self.still_ours();
+        let go_on = move || !stop.is_cancelled() && still_ours();
         let applied = self.target().await?.apply(release, &go_on).await;
         self.timed(Step::Apply, applied.is_ok(), started);
         let outcomes = applied.map_err(|error| self.turned_away(error))?;
@@ -47,6 +48,7 @@ impl Gate {
             objects = outcomes.len(),
             "applied"
         );
+        self.tell_applied(release.revision(), outcomes.len());
         self.arrived(release)
     }
 
@@ -128,6 +130,7 @@ impl Gate {
                 first = drift.first(),
                 "drift at the target"
             );
+            self.tell_drift(drift);
         }
         self.metrics.drift(Drift::Object, drift.len());
         drift.clone_into(&mut self.status.drift);
@@ -170,19 +173,21 @@ impl Gate {
     /// Connects to the target, where that was not done yet: the only place that does.
     pub(super) async fn connect(&mut self) -> Result<(), Problem> {
         if self.target.is_none() {
-            self.target = Some(assembly::target(&self.settings).await?);
+            let target = assembly::target(&self.settings).await?;
+            self.target = Some(self.under_seat(target));
         }
         Ok(())
     }
 
     /// The target did not take the release.
     pub(super) fn turned_away(&mut self, error: TargetError) -> Failure {
-        if self.stop.is_cancelled() {
+        if self.stop.is_cancelled() || !self.still_ours()() {
             return Failure::Stopped;
         }
         let TargetError { problems, foreign_images, outcomes, retry } = error;
         self.turned_away = true;
         self.metrics.outcomes(&outcomes);
+        self.tell_not_applied(&problems);
         if !foreign_images.is_empty() {
             self.refuse_foreign(&foreign_images);
         }

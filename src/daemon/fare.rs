@@ -22,6 +22,7 @@ impl Gate {
             });
         if is_news {
             self.log_health(&health);
+            self.tell_health(&health);
         }
         self.metrics.health(&health);
         let report = self.status.report.as_ref().filter(|_| lacks);

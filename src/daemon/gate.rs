@@ -19,15 +19,17 @@ use crate::pipeline::{self, Decided, Scope};
 use crate::policy::PolicySet;
 use crate::reason::{ErrorCode, Problem};
 use crate::registry::Client;
-use crate::render::{self, Rendered};
+use crate::render::{self, Rendered, Sources};
 use crate::report::{Report, Subject};
 use crate::settings::{GateSettings, Settings};
-use crate::snapshot::{File, Revision, Snapshot};
+use crate::snapshot::{Revision, Snapshot};
 use crate::source::Git;
 use crate::store::{GateState, Pins, Store};
 use crate::target::Delivery;
+use crate::target::kubernetes::{Seat, Term};
 use crate::trust::Trust;
 
+use super::elections::Elections;
 use super::record::Standing;
 
 /// What all gates of a process share.
@@ -38,11 +40,10 @@ pub(super) struct Shared {
     pub(super) store: Arc<Store>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
+    /// Where several replicas share the gates.
+    pub(super) elections: Option<Arc<Elections>>,
     pub(super) outbox: Outbox,
 }
-
-/// By the path of a rendered file, what it was rendered from.
-type Sources = std::collections::BTreeMap<Arc<str>, Vec<File>>;
 
 /// The policies in force, and what is wrong with the files now.
 pub(super) struct Policies {
@@ -60,6 +61,10 @@ pub(super) struct Gate {
     pub(super) policies: Policies,
     pub(super) client: Client,
     pub(super) target: Option<Delivery>,
+    /// The gate's seat, where several replicas share the gates.
+    pub(super) seat: Option<Seat>,
+    /// The term under which this gate works, or worked last.
+    pub(super) term: Option<Term>,
     pub(super) state: GateState,
     /// What a revision's references were resolved to while the target could not be asked.
     pub(super) provisional: Option<Provisional>,
@@ -126,6 +131,8 @@ impl Gate {
             policies: Policies { set: Arc::new(policies), broken: Vec::new() },
             client,
             target: None,
+            seat: None,
+            term: None,
             state,
             provisional: None,
             newest: None,
@@ -234,6 +241,7 @@ impl Gate {
             namespace: self.settings.namespace.as_deref(),
             limits: &limits,
         };
+        let rendered = render::renderings(&sources);
         let started = Instant::now();
         let reading = {
             let (shared, reader) = (Arc::clone(&self.shared), Arc::clone(&self.reader));
@@ -268,7 +276,8 @@ impl Gate {
             images: self.shared.settings.limits.images,
         };
         let started = Instant::now();
-        let decided = pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await;
+        let mut decided = pipeline::decide(&snapshot, &reading, &judge, &scope, pins).await;
+        decided.report.rendered = rendered;
         let success = if decided.decision.answer() == Answer::Undecided { Success::Failed } else { Success::Ok };
         let verifying = started.elapsed().saturating_sub(decided.resolving);
         self.metrics.step(Step::Resolve, success, decided.resolving, now.as_second());
@@ -279,9 +288,10 @@ impl Gate {
     /// The revision's files, with rendered ones in the place of their sources.
     async fn snapshot(&self, revision: &Revision) -> Result<(Snapshot, Sources), Vec<Problem>> {
         let (git, id) = (Arc::clone(&self.git), revision.id.clone());
+        let plan = assembly::rendering(&self.shared.settings.render, &self.settings);
         let read = move || {
             let snapshot = git.lock().unwrap_or_else(PoisonError::into_inner).snapshot(&id)?;
-            let Rendered { files, sources, problems } = render::render(snapshot.files);
+            let Rendered { files, sources, problems } = render::render(snapshot.files, &plan);
             let snapshot = Snapshot { files, ..snapshot };
             if problems.is_empty() { Ok((snapshot, sources)) } else { Err(problems) }
         };

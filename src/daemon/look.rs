@@ -14,6 +14,7 @@ use crate::trigger::Trigger;
 
 use super::backoff::{self, Backoff};
 use super::gate::{Assessed, Gate, now, panicked};
+use super::post::Post;
 
 /// How often a decision is begun anew because the policies changed while it was made; after that it waits.
 const MAX_RESTARTS: usize = 5;
@@ -44,8 +45,13 @@ impl Gate {
         if self.settings.suspend {
             return self.publish();
         }
+        // Held while this looks: a seat is not given up in the middle of work.
+        let (_working, triggers) = match self.post(triggers).await {
+            Post::Works(working, triggers) => (working, triggers),
+            Post::StandsBy => return self.stand_by(),
+        };
         let before = std::mem::take(&mut self.failures);
-        let (retry, is_final) = match self.steps(triggers).await {
+        let (retry, is_final) = match self.steps(&triggers).await {
             Ok(Looked::AsBefore) => {
                 self.failures = before;
                 return self.publish();
@@ -154,6 +160,7 @@ impl Gate {
                 continue;
             }
             let retry = self.conclude(assessed);
+            self.tell_decision().await;
             if let Some(report) = self.status.report.clone() {
                 self.record_decision(&report)?;
             }

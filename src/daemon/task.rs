@@ -41,11 +41,24 @@ pub(super) async fn run(mut gate: Gate, sender: Sender, mut receiver: Receiver) 
     }
 }
 
-/// Waits until something at the target may have changed; for ever, where nobody asks or nothing is there yet.
+/// Waits until something at the target may have changed, or until another replica should work for the gate, or this one;
+/// for ever, where nobody asks or nothing is there yet.
 async fn changed(gate: &Gate) {
-    match &gate.target {
-        Some(target) => target.changed().await,
-        None => std::future::pending().await,
+    let target = async {
+        match &gate.target {
+            Some(target) => target.changed().await,
+            None => std::future::pending().await,
+        }
+    };
+    let seat = async {
+        match &gate.seat {
+            Some(seat) => seat.changed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = target => {}
+        () = seat => {}
     }
 }
 

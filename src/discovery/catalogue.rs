@@ -2,7 +2,7 @@
 //! It holds no code for any kind; `catalogue.yaml` is all that is known.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
@@ -51,6 +51,8 @@ pub(super) struct Field {
     pub(super) action: Action,
     /// How it is written.
     pub(super) form: FieldForm,
+    /// Why it is no image, or why it is not rewritten.
+    pub(super) why: Option<Arc<str>>,
 }
 
 /// How a field says its image.
@@ -170,9 +172,9 @@ struct RawFull {
     schemes: Vec<String>,
     #[serde(default)]
     split: Option<Split>,
-    /// For the reader: why this is no image, or why it is not rewritten.
-    #[serde(default, rename = "why")]
-    _why: Option<String>,
+    /// Why this is no image, or why it is not rewritten.
+    #[serde(default)]
+    why: Option<String>,
 }
 
 /// Whether the built-in catalogue has this kind.
@@ -235,7 +237,8 @@ fn add(known: &mut Known, entry: &RawKinds) -> Result<(), String> {
     for field in &entry.fields {
         known.fields.push(match field {
             RawField::Path(path) => {
-                Field { path: Pattern::parse(path)?, action: Action::Pin, form: FieldForm::Whole(Vec::new()) }
+                let form = FieldForm::Whole(Vec::new());
+                Field { path: Pattern::parse(path)?, action: Action::Pin, form, why: None }
             }
             RawField::Full(full) => full_field(full)?,
         });
@@ -256,7 +259,8 @@ fn full_field(full: &RawFull) -> Result<Field, String> {
         (None, schemes) => FieldForm::Scheme(schemes.to_vec()),
         (Some(_), _) => return Err(format!("`{}` cannot be split and have a scheme", full.path)),
     };
-    Ok(Field { path: Pattern::parse(&full.path)?, action: full.action.into(), form })
+    let why = full.why.as_deref().map(Arc::from);
+    Ok(Field { path: Pattern::parse(&full.path)?, action: full.action.into(), form, why })
 }
 
 fn pair_of(text: &str) -> Result<(String, String), String> {

@@ -2,11 +2,12 @@
 //! the catalogue.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::catalogue::{Field, FieldForm, Known, Split};
 use super::guess::SCHEMES;
 use super::path::Pattern;
-use super::rules::Rules as UserRules;
+use super::rules::{FieldRule, Rules as UserRules};
 use super::site::{Action, Layer};
 use crate::manifest::{Node, Rules};
 
@@ -16,6 +17,7 @@ pub(super) struct Claim<'c> {
     pub(super) action: Action,
     pub(super) layer: Layer,
     pub(super) as_what: As<'c>,
+    pub(super) reason: Option<&'c Arc<str>>,
 }
 
 /// As what a node is claimed.
@@ -39,6 +41,7 @@ pub(super) struct Inside {
     pub(super) rules: Rules,
     pub(super) pattern: Pattern,
     pub(super) action: Action,
+    pub(super) reason: Option<Arc<str>>,
 }
 
 /// All claims of an object, by the address of the node.
@@ -52,17 +55,16 @@ pub(super) struct Claims<'c> {
 
 impl<'c> Claims<'c> {
     /// What the user and the catalogue say about an object.
-    pub(super) fn of(object: &Node, group: &str, kind: &str, user: &UserRules, known: Option<&'c Known>) -> Self {
+    pub(super) fn of(object: &Node, group: &str, kind: &str, user: &'c UserRules, known: Option<&'c Known>) -> Self {
         let mut claims = Self::default();
         for rule in user.fields.iter().filter(|rule| rule.is_about(group, kind)) {
             for reached in rule.path.reach(object) {
                 match reached.inside {
                     Some((rules, pattern)) => {
-                        let inside = Inside { rules, pattern, action: rule.action };
+                        let inside = Inside { rules, pattern, action: rule.action, reason: rule.reason.clone() };
                         claims.texts.entry(std::ptr::from_ref(reached.node)).or_default().push(inside);
                     }
-                    None => claims
-                        .claim(reached.node, Claim { action: rule.action, layer: Layer::Rule, as_what: As::Whole }),
+                    None => claims.rule(reached.node, rule),
                 }
             }
         }
@@ -85,14 +87,24 @@ impl<'c> Claims<'c> {
         self.texts.get(&std::ptr::from_ref(node)).map_or(&[], Vec::as_slice)
     }
 
+    fn rule(&mut self, node: &Node, rule: &'c FieldRule) {
+        let reason = rule.reason.as_ref();
+        let claim = |as_what| Claim { action: rule.action, layer: Layer::Rule, as_what, reason };
+        match &rule.split {
+            Some(split) => self.split(node, split, claim(As::Split(split))),
+            None => self.claim(node, claim(As::Whole)),
+        }
+    }
+
     fn claim(&mut self, node: &Node, claim: Claim<'c>) {
         self.nodes.entry(std::ptr::from_ref(node)).or_insert(claim);
     }
 
     fn catalogue(&mut self, object: &Node, known: &'c Known) {
-        for Field { path, action, form } in &known.fields {
+        for Field { path, action, form, why } in &known.fields {
             for reached in path.reach(object) {
-                let claim = |as_what| Claim { action: *action, layer: Layer::Catalogue, as_what };
+                let reason = why.as_ref();
+                let claim = |as_what| Claim { action: *action, layer: Layer::Catalogue, as_what, reason };
                 match form {
                     FieldForm::Whole(prefixes) => self.claim(reached.node, claim(As::Prefixed(prefixes))),
                     FieldForm::Scheme(schemes) => {
@@ -123,7 +135,8 @@ impl<'c> Claims<'c> {
     fn elsewhere(&mut self, object: &Node, known: &Known) {
         let named = texts(&known.elsewhere, object);
         self.unsaid_elsewhere = !known.elsewhere.is_empty() && named.is_empty();
-        let claim = Claim { action: Action::Unclassified, layer: Layer::Catalogue, as_what: As::Elsewhere };
+        let claim =
+            Claim { action: Action::Unclassified, layer: Layer::Catalogue, as_what: As::Elsewhere, reason: None };
         for node in named.into_iter().chain(texts(&known.remote, object)) {
             self.claim(node, claim);
         }

@@ -51,6 +51,26 @@ pub(super) fn guess<'d>(
     if text.len() > 1100 {
         return None;
     }
+    by_name(catalogue, way, parent, text).or_else(|| by_digest(text))
+}
+
+/// What names a digest is an image under any name.
+fn by_digest(text: &str) -> Option<Guess<'_>> {
+    let after = text.rsplit_once("@sha256:")?;
+    // What is no word of 64 digits is a pattern, or part of a longer text.
+    if after.1.len() != 64 || text.contains(char::is_whitespace) {
+        return None;
+    }
+    let value = match text.split_once('=') {
+        Some((name, value)) if name.starts_with('-') => value,
+        Some(_) | None => text,
+    };
+    let guess = reference(value, Hint::Weak)?;
+    let prefix = text.get(..text.len().checked_sub(guess.written.len())?)?;
+    Some(Guess { prefix, ..guess })
+}
+
+fn by_name<'d>(catalogue: &Catalogue, way: &[Crumb<'d>], parent: Option<&'d Node>, text: &'d str) -> Option<Guess<'d>> {
     match way {
         [.., Crumb::Key("labels" | "matchLabels" | "nodeSelector"), Crumb::Key(_)] => None,
         [.., Crumb::Key("args" | "command"), Crumb::Index(_)] => flag(catalogue, text),

@@ -64,6 +64,11 @@ impl Pattern {
         }
     }
 
+    /// Whether it leads into the text of a string.
+    pub(super) fn leads_into_text(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Inside(_)))
+    }
+
     /// Everything below this node to which the pattern leads.
     pub(super) fn reach<'d>(&self, node: &'d Node) -> Vec<Reached<'d>> {
         let mut found = Vec::new();

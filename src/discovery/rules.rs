@@ -1,5 +1,9 @@
 //! The user's own rules: which fields of which kinds are images, and what to do with what nobody knows.
 
+use std::sync::Arc;
+
+use super::catalogue::Split;
+use super::guess::SCHEMES;
 use super::path::Pattern;
 use super::site::{Action, Form, Site};
 
@@ -31,6 +35,23 @@ pub struct FieldRule {
     pub(super) kind: String,
     pub(super) path: Pattern,
     pub(super) action: Action,
+    pub(super) split: Option<Split>,
+    pub(super) reason: Option<Arc<str>>,
+}
+
+/// The keys of a mapping that holds a reference in several parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitKeys {
+    /// Key of the host, where it stands apart.
+    pub registry: Option<String>,
+    /// Key of the repository.
+    pub repository: String,
+    /// Key of the last component, where it stands apart.
+    pub name: Option<String>,
+    /// Key of the tag.
+    pub tag: Option<String>,
+    /// Key of the digest.
+    pub digest: Option<String>,
 }
 
 impl FieldRule {
@@ -50,7 +71,27 @@ impl FieldRule {
             Action::Unclassified => return Err("an action is `pin`, `verify` or `ignore`".to_owned()),
         }
         let path = Pattern::parse(path)?;
-        Ok(Self { group: group.to_owned(), kind: kind.to_owned(), path, action })
+        Ok(Self { group: group.to_owned(), kind: kind.to_owned(), path, action, split: None, reason: None })
+    }
+
+    /// The same rule, for a mapping that holds the reference in several parts.
+    ///
+    /// # Errors
+    /// When the path leads into a text, whose parts cannot be written apart.
+    pub fn in_parts(mut self, keys: SplitKeys) -> Result<Self, String> {
+        if self.path.leads_into_text() {
+            return Err("a reference in several parts inside a text is not supported yet".to_owned());
+        }
+        let SplitKeys { registry, repository, name, tag, digest } = keys;
+        let prefixes = SCHEMES.map(str::to_owned).to_vec();
+        self.split = Some(Split { registry, repository, name, tag, digest, prefixes });
+        Ok(self)
+    }
+
+    /// The same rule, with the reason that its user gives.
+    #[must_use]
+    pub fn because(self, reason: &str) -> Self {
+        Self { reason: Some(reason.into()), ..self }
     }
 
     pub(super) fn is_about(&self, group: &str, kind: &str) -> bool {

@@ -20,10 +20,10 @@ use crate::reason::{ErrorCode, Problem};
 ///
 /// # Errors
 /// When something in the document is no Kubernetes object, or a text that a rule leads into cannot be read.
-pub fn discover(
-    document: &Document,
+pub fn discover<'d>(
+    document: &'d Document,
     default_namespace: Option<&str>,
-    rules: &Rules,
+    rules: &'d Rules,
 ) -> Result<Vec<Site>, Vec<Problem>> {
     let catalogue = Catalogue::builtin().map_err(|message| vec![Problem::new(ErrorCode::ConfigInvalid, message)])?;
     let mut sites = Vec::new();
@@ -45,13 +45,13 @@ pub fn discover(
 struct Search<'d> {
     document: &'d Document,
     object: Arc<Object>,
-    claims: Claims<'static>,
+    claims: Claims<'d>,
     catalogue: &'static Catalogue,
     base: Vec<Step>,
     way: Vec<Crumb<'d>>,
     parents: Vec<&'d Node>,
-    /// Below a mapping or a list that is left out, and by which layer.
-    ignored: Option<Layer>,
+    /// Below a mapping or a list that is left out: by which layer, and why.
+    ignored: Option<(Layer, Option<&'d Arc<str>>)>,
     sites: Vec<Site>,
     problems: Vec<Problem>,
 }
@@ -66,7 +66,7 @@ struct Draft {
 }
 
 impl<'d> Search<'d> {
-    fn of(manifest: &Manifest<'d>, rules: &Rules, catalogue: &'static Catalogue) -> Self {
+    fn of(manifest: &Manifest<'d>, rules: &'d Rules, catalogue: &'static Catalogue) -> Self {
         let Object { api_version, kind, .. } = manifest.object.as_ref();
         let group = group_of(api_version);
         Self {
@@ -142,7 +142,7 @@ impl<'d> Search<'d> {
     }
 
     /// A claim about a mapping or a sequence.
-    fn branch(&mut self, node: &'d Node, claim: Option<Claim<'static>>) {
+    fn branch(&mut self, node: &'d Node, claim: Option<Claim<'d>>) {
         let Some(claim) = claim else {
             if pod::is_image(&self.way) {
                 self.found(node, unusable(Action::Pin, Layer::Pod, node));
@@ -150,7 +150,9 @@ impl<'d> Search<'d> {
             return;
         };
         match (claim.as_what, claim.action) {
-            (As::Whole | As::Prefixed(_), Action::Ignore) => self.ignored = self.ignored.or(Some(claim.layer)),
+            (As::Whole | As::Prefixed(_), Action::Ignore) => {
+                self.ignored = self.ignored.or(Some((claim.layer, claim.reason)));
+            }
             (As::Whole | As::Prefixed(_), Action::Pin | Action::Verify | Action::Unclassified) | (As::Split(_), _) => {
                 self.found(node, unusable(claim.action, claim.layer, node));
             }
@@ -158,12 +160,12 @@ impl<'d> Search<'d> {
         }
     }
 
-    fn leaf(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Option<Claim<'static>>) {
+    fn leaf(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Option<Claim<'d>>) {
         self.inside(node);
         // Where the catalogue says no more than the pod shape does, the pod shape is the layer that found it.
         let as_pod = claim.is_none_or(|claim| claim.layer == Layer::Catalogue && claim.action == Action::Pin);
         if as_pod && pod::is_image(&self.way) {
-            let claim = Claim { action: Action::Pin, layer: Layer::Pod, as_what: As::Prefixed(&[]) };
+            let claim = Claim { action: Action::Pin, layer: Layer::Pod, as_what: As::Prefixed(&[]), reason: None };
             return self.claimed(node, scalar, claim);
         }
         if let Some(claim) = claim {
@@ -184,8 +186,8 @@ impl<'d> Search<'d> {
         self.hidden(node, text);
     }
 
-    fn claimed(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Claim<'static>) {
-        let Claim { action, layer, as_what } = claim;
+    fn claimed(&mut self, node: &'d Node, scalar: &'d Scalar, claim: Claim<'d>) {
+        let Claim { action, layer, as_what, reason: _ } = claim;
         let draft = match (&scalar.typed, as_what) {
             (_, As::Part) | (Typed::Null, _) => return,
             (_, As::Split(split)) => return self.split(split, claim),
@@ -209,7 +211,7 @@ impl<'d> Search<'d> {
         self.found(node, draft);
     }
 
-    fn split(&mut self, split: &Split, claim: Claim<'static>) {
+    fn split(&mut self, split: &Split, claim: Claim<'d>) {
         let joined = self.parents.last().and_then(|parts| join(parts, split));
         let Some(Joined { key, node, written, form }) = joined else { return };
         let mut route = self.route();
@@ -254,10 +256,15 @@ impl<'d> Search<'d> {
                 deeper.extend(reached.route);
                 match reached.inside {
                     Some((rules, pattern)) => {
-                        self.text(outer, &deeper, &Inside { rules, pattern, action: inside.action }, reached.node);
+                        self.text(outer, &deeper, &Inside { rules, pattern, ..inside.clone() }, reached.node);
                     }
                     None if reached.node.is_null() => {}
-                    None => self.push(outer, deeper, in_text(reached.node, outer, inside.action)),
+                    None => {
+                        self.push(outer, deeper, in_text(reached.node, outer, inside.action));
+                        if let (Some(site), Some(reason)) = (self.sites.last_mut(), &inside.reason) {
+                            site.reason = Some(Arc::clone(reason));
+                        }
+                    }
                 }
             }
         }
@@ -302,7 +309,9 @@ impl<'d> Search<'d> {
     fn push(&mut self, node: &Node, route: Vec<Step>, draft: Draft) {
         let route: Vec<Step> = self.base.iter().cloned().chain(route).collect();
         let Draft { action, layer, written, image, form } = draft;
-        let (action, layer) = self.ignored.map_or((action, layer), |layer| (Action::Ignore, layer));
+        let said = self.claims.about(node).and_then(|claim| claim.reason).filter(|_| layer != Layer::Pod);
+        let (action, layer, reason) =
+            self.ignored.map_or((action, layer, said), |(layer, reason)| (Action::Ignore, layer, reason));
         self.sites.push(Site {
             file: Arc::clone(&self.document.file),
             document: self.document.index,
@@ -315,6 +324,7 @@ impl<'d> Search<'d> {
             written,
             image,
             form,
+            reason: reason.cloned(),
             origin: None,
         });
     }

@@ -33,6 +33,8 @@ pub struct Site {
     pub image: Result<ImageRef, ReferenceError>,
     /// How a digest is written into it.
     pub form: Form,
+    /// Why it is left alone or left as it is, where somebody said.
+    pub reason: Option<Arc<str>>,
     /// Where it is written in the files from which this one was rendered; none where nothing was, or it is not known.
     pub origin: Option<Origin>,
 }

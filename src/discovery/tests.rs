@@ -3,7 +3,7 @@
 mod corpus;
 
 use super::site::{Action, Layer, Site};
-use super::{FieldRule, Rules, discover, settling_line};
+use super::{FieldRule, Rules, SplitKeys, discover, settling_line};
 use crate::manifest::{Limits, read};
 use crate::reason::Problem;
 use crate::snapshot::File;
@@ -176,6 +176,64 @@ fn the_settling_line_settles() {
     let rules = Rules { fields: vec![rule], ..Rules::default() };
     let settled = find(text, &rules).unwrap().remove(0);
     assert_eq!((settled.action, settled.layer), (Action::Pin, Layer::Rule));
+}
+
+#[test]
+fn rules_know_references_in_parts_and_say_why() {
+    let keys = SplitKeys {
+        registry: Some("host".to_owned()),
+        repository: "repo".to_owned(),
+        name: None,
+        tag: Some("version".to_owned()),
+        digest: Some("sha".to_owned()),
+    };
+    let rule = |path: &str, action| FieldRule::new("x.io", "Widget", path, action).unwrap();
+    let rules = Rules {
+        fields: vec![
+            rule("spec.parts[*]", Action::Pin).in_parts(keys.clone()).unwrap(),
+            rule("spec.out", Action::Ignore).because("a push target"),
+        ],
+        ..Rules::default()
+    };
+    let sha = "a".repeat(64);
+    let text = format!(
+        "{{apiVersion: x.io/v1, kind: Widget, spec: {{parts: [{{host: r.io, repo: a, version: v1}}, {{repo: r.io/b, sha: {sha}}}], out: {{image: r.io/c}}}}}}"
+    );
+    assert_eq!(
+        told(&text, &rules),
+        [
+            "spec.parts[0].version pin rule r.io/a:v1".to_owned(),
+            format!("spec.parts[1].repo pin rule r.io/b@sha256:{sha}"),
+            "spec.out.image ignore rule r.io/c".to_owned(),
+        ]
+    );
+    let reasons: Vec<Option<String>> =
+        find(&text, &rules).unwrap().iter().map(|site| site.reason.as_deref().map(str::to_owned)).collect();
+    assert_eq!(reasons, [None, None, Some("a push target".to_owned())]);
+    assert!(rule("data.x(yaml).image", Action::Pin).in_parts(keys).is_err());
+}
+
+#[test]
+fn what_names_a_digest_is_seen_under_any_name() {
+    let sha = "a".repeat(64);
+    let widget = |spec: &str| format!("{{apiVersion: x.io/v1, kind: Widget, spec: {{{spec}}}}}").replace("SHA", &sha);
+    let table = [
+        ("runtime: 'r.io/a@sha256:SHA'", 1),
+        ("runtime: 'a:1@sha256:SHA'", 1),
+        ("runtime: 'docker://r.io/a@sha256:SHA'", 1),
+        ("args: ['--base=r.io/a@sha256:SHA', 'r.io/b@sha256:SHA']", 2),
+        ("env: [{name: BASE, value: 'r.io/a@sha256:SHA'}]", 1),
+        ("runtime: 'r.io/*@sha256:SHA'", 0),
+        ("runtime: 'see r.io/a@sha256:SHA'", 0),
+        ("runtime: 'sha256:SHA'", 0),
+        ("runtime: 'r.io/a@sha256:short'", 0),
+        ("runtime: 'r.io/a:1'", 0),
+    ];
+    for (spec, count) in table {
+        let sites = find(&widget(spec), &Rules::default()).unwrap();
+        assert_eq!(sites.len(), count, "{spec}");
+        assert!(sites.iter().all(|site| site.action == Action::Unclassified), "{spec}");
+    }
 }
 
 #[test]

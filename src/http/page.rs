@@ -3,6 +3,8 @@
 
 mod gate;
 
+pub(super) use gate::MAX_IMAGES;
+
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 

@@ -70,8 +70,15 @@ async fn render(pages: &Pages, statuses: Vec<GateStatus>) -> Result<Bytes, Respo
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
-/// The report as pages show it.
+/// The report as pages show it: of a large one only as much as they show, so that none takes long.
 fn read(report: &Report) -> kept::Report {
+    let mut report = report.clone();
+    let (mut verified, mut others) = (0_usize, 0_usize);
+    report.images.retain(|image| {
+        let count = if image.verdict == Some("verified") { &mut verified } else { &mut others };
+        *count = count.saturating_add(1);
+        *count <= page::MAX_IMAGES
+    });
     let value = serde_json::to_value(report).and_then(|value| kept::Report::read(&value));
     value.unwrap_or_else(|error| {
         tracing::error!(error = %error, "the report cannot be shown");

@@ -20,6 +20,10 @@ pub struct GateStatus {
     pub mode: &'static str,
     /// Whether it rests.
     pub suspended: bool,
+    /// Whether another replica works for it, or nobody yet: this one decides and writes nothing.
+    pub standing_by: bool,
+    /// The replica that works for it, where several share the gates.
+    pub leader: Option<String>,
     /// `pass`, `refuse`, `undecided` or `error`: the state of the newest revision. None before the first look.
     pub state: Option<&'static str>,
     /// The newest commit seen.

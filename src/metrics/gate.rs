@@ -40,6 +40,7 @@ pub struct GateMetrics {
     exceptions: IntGaugeVec,
     reloads: IntCounterVec,
     fetches: IntCounterVec,
+    leader: IntGaugeVec,
 }
 
 impl GateMetrics {
@@ -95,6 +96,7 @@ impl GateMetrics {
             exceptions: set.gauge("exceptions_used", "Images of the newest revision that need an exception.", &[])?,
             reloads: set.counter("policy_reload_total", "Loads of policies.", &["result"])?,
             fetches: set.counter("source_fetch_total", "Looks at the source.", &["result"])?,
+            leader: set.gauge("gate_leader", "1 where this replica works for the gate.", &[])?,
             registry,
         };
         metrics.start();
@@ -140,12 +142,38 @@ impl GateMetrics {
         self.commit_to_applied.with_label_values::<&str>(&[]);
         self.exceptions.with_label_values::<&str>(&[]);
         self.foreign.with_label_values::<&str>(&[]);
+        self.leader.with_label_values::<&str>(&[]);
         for state in health::State::ALL {
             self.health.with_label_values(&[state.name()]);
         }
         for status in health::Status::ALL {
             self.object_health.with_label_values(&[status.name()]);
         }
+    }
+
+    /// This replica works for the gate.
+    pub fn leads(&self) {
+        self.leader.with_label_values::<&str>(&[]).set(1);
+    }
+
+    /// Another replica works for the gate, and its metrics tell where the gate stands.
+    pub fn stands_by(&self) {
+        self.leader.with_label_values::<&str>(&[]).set(0);
+        for gauge in [
+            &self.state,
+            &self.images,
+            &self.drift,
+            &self.applied_state,
+            &self.health,
+            &self.object_health,
+            &self.exceptions,
+            &self.foreign,
+            &self.revision_time,
+            &self.last_success,
+        ] {
+            gauge.reset();
+        }
+        self.start();
     }
 
     /// A decision was made.

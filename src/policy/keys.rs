@@ -10,13 +10,16 @@ use crate::reason::{ErrorCode, Place};
 use crate::signer::PublicKey;
 use crate::signer::root::TrustRoot;
 
+/// Where an authority stands: rule, list and place in it, each counted from 0. The first list of a rule is its
+/// `signatures`, the others its `attestations`.
+pub(super) type At = (usize, usize, usize);
+
 /// The keys of one policy.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    /// By rule and authority, both counted from 0.
-    by_authority: BTreeMap<(usize, usize), PublicKey>,
+    by_authority: BTreeMap<At, PublicKey>,
     /// The trust roots, likewise.
-    roots: BTreeMap<(usize, usize), TrustRoot>,
+    roots: BTreeMap<At, TrustRoot>,
     /// The bytes of keys and roots, in the order of the file.
     pub(super) bytes: Vec<Vec<u8>>,
 }
@@ -39,29 +42,31 @@ impl Keys {
         let mut keys = Self::default();
         let rules = policy.get("spec").and_then(|spec| spec.get("rules")).and_then(Node::items);
         for (rule, node) in rules.into_iter().flatten().enumerate() {
-            let path = Path::default().field("spec").field("rules").item(rule).field("signatures").field("authorities");
-            let authorities = node.get("signatures").and_then(|node| node.get("authorities")).and_then(Node::items);
-            let mut seen = BTreeMap::new();
-            for (authority, node) in authorities.into_iter().flatten().enumerate() {
-                let path = path.item(authority);
-                if let Some(root) = keys.trust_root(node, file, read, &path, found) {
-                    keys.roots.insert((rule, authority), root);
+            let path = Path::default().field("spec").field("rules").item(rule);
+            for (list, asking, path) in lists(node, &path) {
+                let authorities = asking.get("authorities").and_then(Node::items);
+                let mut seen = BTreeMap::new();
+                for (authority, node) in authorities.into_iter().flatten().enumerate() {
+                    let (at, path) = ((rule, list, authority), path.field("authorities").item(authority));
+                    if let Some(root) = keys.trust_root(node, file, read, &path, found) {
+                        keys.roots.insert(at, root);
+                    }
+                    let Some((place, key)) = keys.one(node, file, read, &path, found) else { continue };
+                    same_key(&mut seen, node, (place, &key), found);
+                    keys.by_authority.insert(at, key);
                 }
-                let Some((place, key)) = keys.one(node, file, read, &path, found) else { continue };
-                same_key(&mut seen, node, (place, &key), found);
-                keys.by_authority.insert((rule, authority), key);
             }
         }
         keys
     }
 
     /// The key of an authority, where it was read.
-    pub(super) fn key(&self, at: (usize, usize)) -> Option<&PublicKey> {
+    pub(super) fn key(&self, at: At) -> Option<&PublicKey> {
         self.by_authority.get(&at)
     }
 
     /// The trust root of an authority, where it was read.
-    pub(super) fn root(&self, at: (usize, usize)) -> Option<&TrustRoot> {
+    pub(super) fn root(&self, at: At) -> Option<&TrustRoot> {
         self.roots.get(&at)
     }
 
@@ -154,6 +159,15 @@ const HELP_PATH: &str = "paths are relative to the policy's folder; put the trus
 const HELP_ROOT: &str =
     "give a sigstore trusted root in JSON, as `cosign trusted-root create` and the TUF repository write it";
 const HELP_KEY: &str = "give one public key in PEM, as `cosign public-key` and `openssl … -pubout` print it";
+
+/// What asks for authorities in a rule: its signatures, and each of its attestations.
+fn lists<'t>(rule: &'t Node, path: &Path) -> Vec<(usize, &'t Node, Path)> {
+    let signatures = rule.get("signatures").map(|node| (0, node, path.field("signatures")));
+    let attestations = rule.get("attestations").and_then(Node::items).into_iter().flatten().enumerate();
+    let attestations =
+        attestations.map(|(index, node)| (index.saturating_add(1), node, path.field("attestations").item(index)));
+    signatures.into_iter().chain(attestations).collect()
+}
 
 /// How an authority names its trust root.
 enum Named<'t> {

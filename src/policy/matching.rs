@@ -39,12 +39,20 @@ impl Matched<'_> {
         names.filter(|name| seen.insert(*name)).cloned().collect()
     }
 
-    /// What is demanded of the image with this digest at this time: one requirement for each rule, in the order of the
+    /// What is demanded of the image with this digest at this time: the requirements of each rule, in the order of the
     /// policies.
     #[must_use]
     pub fn demands(&self, digest: &Digest, now: Timestamp) -> Demands {
-        let rest = self.rest.iter().map(|hit| hit.requirement(digest, now));
-        Demands::all(self.first.requirement(digest, now), rest).without(Arc::clone(self.revoked))
+        let more = |hit: &Hit<'_>| -> Vec<Requirement> {
+            hit.rule.more.iter().map(|further| hit.waived(further, digest, now)).collect()
+        };
+        let mut rest = more(&self.first);
+        for hit in &self.rest {
+            rest.push(hit.waived(&hit.rule.requirement, digest, now));
+            rest.extend(more(hit));
+        }
+        Demands::all(self.first.waived(&self.first.rule.requirement, digest, now), rest)
+            .without(Arc::clone(self.revoked))
     }
 
     fn hits(&self) -> impl Iterator<Item = &Hit<'_>> {
@@ -53,16 +61,17 @@ impl Matched<'_> {
 }
 
 impl Hit<'_> {
-    /// The rule's requirement, waived where one exception holds. An exception waives nothing of a rule that demands
+    /// A requirement of the rule's, waived where one exception holds. An exception waives nothing of a rule that demands
     /// nothing, so that reports do not name it.
-    fn requirement(&self, digest: &Digest, now: Timestamp) -> Requirement {
-        let requirement = &self.rule.requirement;
+    fn waived(&self, requirement: &Requirement, digest: &Digest, now: Timestamp) -> Requirement {
         let waiver = self.exceptions.iter().find(|exception| exception.holds(digest, now));
         match (&requirement.demand, waiver) {
-            (Demand::Signatures(_), Some(exception)) => {
+            (Demand::Signatures(_) | Demand::Attestation(_), Some(exception)) => {
                 Requirement { demand: Demand::Excepted(exception.waiver.clone()), ..requirement.clone() }
             }
-            (Demand::Signatures(_), None) | (Demand::Unsigned | Demand::Excepted(_), _) => requirement.clone(),
+            (Demand::Signatures(_) | Demand::Attestation(_), None) | (Demand::Unsigned | Demand::Excepted(_), _) => {
+                requirement.clone()
+            }
         }
     }
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::condition::Expression;
 use crate::image::{Digest, Platform, Repository};
 use crate::signer::PublicKey;
 use crate::signer::identity::Identity;
@@ -49,6 +50,8 @@ pub struct Requirement {
 pub enum Demand {
     /// Signatures.
     Signatures(Signatures),
+    /// An attestation.
+    Attestation(Attestation),
     /// Nothing: the rule says `allowUnsigned`.
     Unsigned,
     /// Nothing: an exception of the same policy waives what the rule demands.
@@ -62,6 +65,30 @@ pub struct Signatures {
     pub threshold: NonZeroUsize,
     /// Whose signatures count. Never empty.
     pub authorities: Vec<Authority>,
+}
+
+/// An attestation of one type about the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attestation {
+    /// The type of its predicate, exactly.
+    pub predicate_type: String,
+    /// Who must have signed it.
+    pub by: Signatures,
+    /// How old it may be.
+    pub max_age: Option<SignedDuration>,
+    /// What it must say.
+    pub conditions: Vec<Condition>,
+    /// When something that it may say no longer is allowed.
+    pub ends: Vec<Timestamp>,
+}
+
+/// What an attestation must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The expression that must be true.
+    pub expression: Expression,
+    /// What reports say where it is not.
+    pub message: String,
 }
 
 /// Whose signature counts; all that it asks must hold on one and the same signature.
@@ -147,6 +174,18 @@ impl Signer {
         match self {
             Self::Key(_, root) => root.as_ref(),
             Self::Identity(_, root) => Some(root),
+        }
+    }
+}
+
+impl Demand {
+    /// The signatures that it asks for, where it asks for any: of the image, or of an attestation about it.
+    #[must_use]
+    pub fn signatures(&self) -> Option<&Signatures> {
+        match self {
+            Self::Signatures(signatures) => Some(signatures),
+            Self::Attestation(attestation) => Some(&attestation.by),
+            Self::Unsigned | Self::Excepted(_) => None,
         }
     }
 }

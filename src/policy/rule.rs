@@ -12,9 +12,16 @@ pub(super) struct Rule {
     pub(super) namespaces: Option<Vec<NamespacePattern>>,
     /// What it demands, under its policy's and its own name.
     pub(super) requirement: Requirement,
+    /// What it demands besides.
+    pub(super) more: Vec<Requirement>,
 }
 
 impl Rule {
+    /// All that it demands; never nothing.
+    pub(super) fn requirements(&self) -> impl Iterator<Item = &Requirement> {
+        std::iter::once(&self.requirement).chain(&self.more)
+    }
+
     /// Whether it is about this image, wherever that runs.
     pub(super) fn names(&self, repository: &Repository) -> bool {
         self.images.iter().any(|pattern| pattern.matches(repository))
@@ -32,7 +39,7 @@ impl Rule {
 
     fn demands_something(&self) -> bool {
         match self.requirement.demand {
-            Demand::Signatures(_) => true,
+            Demand::Signatures(_) | Demand::Attestation(_) => true,
             Demand::Unsigned | Demand::Excepted(_) => false,
         }
     }

@@ -1,12 +1,14 @@
 //! The fields of a policy file: what may stand where, and what must hold between fields.
 
+mod attestation;
 mod between;
 
 use super::exception;
 use super::glob::{NamespacePattern, Pattern};
 use super::trusted::{self, Trusted};
-use crate::fields::{Complaint, Field, Record, Shape, nothing, optional, required};
+use crate::fields::{Complaint, Field, Found, Path, Record, Shape, nothing, optional, required};
 use crate::image::{Digest, Platform};
+use crate::manifest::tree::Node;
 use crate::signer::claim::Claim;
 use crate::signer::identity::{Expected, IdentityError};
 
@@ -63,10 +65,15 @@ static RULE: Record = Record {
         ),
         optional("allowUnsigned", Shape::Flag),
         optional("signatures", Shape::Record(&SIGNATURES)),
-        optional("attestations", Shape::Later("demand `signatures` until attestations can be verified")),
+        optional("attestations", Shape::List(&Shape::Record(&attestation::ATTESTATION), 1)),
     ],
-    between: between::rule_demands_or_allows,
+    between: rule_is_whole,
 };
+
+fn rule_is_whole(rule: &Node, path: &Path, found: &mut Found<'_>) {
+    between::rule_demands_or_allows(rule, path, found);
+    attestation::have_authorities(rule, path, found);
+}
 
 static SIGNATURES: Record = Record {
     fields: &[

@@ -1,5 +1,6 @@
 //! What a policy may say, what it may not, and which images it speaks of.
 
+mod attestations;
 mod keyless;
 
 use std::fmt::Write as _;
@@ -112,7 +113,7 @@ fn a_wrong_policy_is_refused_at_its_place() {
         (rule("platforms: [linux]\nallowUnsigned: true"), 8, 17, "linux"),
         (rule("namespaces: []\nallowUnsigned: true"), 8, 17, "empty list"),
         (rule("namespaces: ['Prod']\nallowUnsigned: true"), 8, 18, "no pattern"),
-        (rule("attestations: []"), 8, 19, "not supported yet"),
+        (rule("attestations: []"), 8, 19, "empty list"),
         (rule(&format!("allowUnsigned: true\n{SIGNED}")), 8, 20, "beside"),
         (with_rule("images: [nginx]\nallowUnsigned: true"), 7, 14, "no host"),
         (with_rule("images: a.io/x\nallowUnsigned: true"), 7, 13, "must be a list"),
@@ -242,6 +243,7 @@ fn demanded(set: &PolicySet, image: &str, namespaces: &[&str], now: &str) -> Res
     let shown = demands.requirements().iter().map(|requirement| {
         let demand = match &requirement.demand {
             Demand::Signatures(_) => "signed".to_owned(),
+            Demand::Attestation(attestation) => format!("attested({})", attestation.predicate_type),
             Demand::Unsigned => "unsigned".to_owned(),
             Demand::Excepted(waiver) => format!("excepted({})", waiver.owner),
         };

@@ -6,9 +6,10 @@ use std::num::NonZeroUsize;
 
 use serde::Deserialize;
 
+use super::attestation::WrittenAttestation;
 use super::exception::{self, Exception};
 use super::glob::{NamespacePattern, Pattern};
-use super::keys::Keys;
+use super::keys::{At, Keys};
 use super::requirement::{
     Authority, Demand, Platforms, Requirement, Revoked, Signatures, SignedReference, Signer, Validity, Waiver,
 };
@@ -80,6 +81,8 @@ struct WrittenRule {
     #[serde(default)]
     allow_unsigned: bool,
     signatures: Option<WrittenSignatures>,
+    #[serde(default)]
+    attestations: Vec<WrittenAttestation>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,14 +101,14 @@ enum PlatformsWord {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenSignatures {
-    threshold: Option<NonZeroUsize>,
-    authorities: Vec<WrittenAuthority>,
+pub(super) struct WrittenSignatures {
+    pub(super) threshold: Option<NonZeroUsize>,
+    pub(super) authorities: Vec<WrittenAuthority>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenAuthority {
+pub(super) struct WrittenAuthority {
     name: String,
     key: Option<WrittenKey>,
     keyless: Option<WrittenKeyless>,
@@ -244,21 +247,31 @@ impl Written {
 
 impl WrittenRule {
     fn into_rule(self, policy: &str, index: usize, keys: &Keys) -> Result<Rule, Complaint> {
-        let Self { name, images, namespaces, platforms, allow_unsigned, signatures } = self;
-        let demand = match (signatures, allow_unsigned) {
-            (Some(signatures), false) => Demand::Signatures(signatures.into_signatures(index, keys)?),
-            (None, true) => Demand::Unsigned,
-            (Some(_), true) | (None, false) => {
-                let message = format!("rule `{name}` must either demand signatures or allow unsigned images");
-                return Err(Complaint::new(message, "keep one of them"));
-            }
+        let Self { name, images, namespaces, platforms, allow_unsigned, signatures, attestations } = self;
+        let signatures = signatures.map(|signatures| signatures.into_signatures((index, 0), keys)).transpose()?;
+        let attestation = |(number, written): (usize, WrittenAttestation)| {
+            let list = (index, number.saturating_add(1));
+            written.into_attestation(list, signatures.as_ref(), keys).map(Demand::Attestation)
         };
+        let mut demands: Vec<Demand> =
+            attestations.into_iter().enumerate().map(attestation).collect::<Result<_, _>>()?;
+        demands.splice(0..0, signatures.map(Demand::Signatures));
+        if allow_unsigned == demands.is_empty() {
+            demands.extend(allow_unsigned.then_some(Demand::Unsigned));
+        } else {
+            demands.clear();
+        }
         let platforms = platforms.map_or(Ok(Platforms::Index), WrittenPlatforms::into_platforms)?;
-        Ok(Rule {
-            images,
-            namespaces,
-            requirement: Requirement { policy: policy.to_owned(), rule: name, platforms, demand },
-        })
+        let requirement = |demand: Demand| {
+            let (policy, rule) = (policy.to_owned(), name.clone());
+            Requirement { policy, rule, platforms: platforms.clone(), demand }
+        };
+        let mut requirements = demands.into_iter().map(requirement);
+        let Some(requirement) = requirements.next() else {
+            let message = format!("rule `{name}` must either demand something or allow unsigned images");
+            return Err(Complaint::new(message, "keep one of them"));
+        };
+        Ok(Rule { images, namespaces, requirement, more: requirements.collect() })
     }
 }
 
@@ -277,13 +290,14 @@ impl WrittenPlatforms {
 }
 
 impl WrittenSignatures {
-    fn into_signatures(self, rule: usize, keys: &Keys) -> Result<Signatures, Complaint> {
+    /// The signatures of this list of this rule.
+    pub(super) fn into_signatures(self, (rule, list): (usize, usize), keys: &Keys) -> Result<Signatures, Complaint> {
         let threshold = self.threshold.unwrap_or(NonZeroUsize::MIN);
         if threshold.get() > self.authorities.len() {
             return Err(Complaint::new("the threshold is above the number of authorities", "lower it"));
         }
         let authority = |(index, written): (usize, WrittenAuthority)| {
-            let at = (rule, index);
+            let at = (rule, list, index);
             Ok(Authority {
                 signer: written.signer(keys, at)?,
                 validity: written.key.as_ref().map(WrittenKey::validity).transpose()?.unwrap_or_default(),
@@ -303,7 +317,7 @@ impl WrittenSignatures {
 
 impl WrittenAuthority {
     /// Who must have signed; the key and the root were fetched when the places of problems were still known.
-    fn signer(&self, keys: &Keys, at: (usize, usize)) -> Result<Signer, Complaint> {
+    fn signer(&self, keys: &Keys, at: At) -> Result<Signer, Complaint> {
         let wrong = |message: &str| {
             Complaint::new(format!("authority `{}` {message}", self.name), "write `key: {file: …}` or `keyless`")
         };

@@ -74,7 +74,9 @@ pub(super) async fn gather(client: &Client, lookup: &Lookup, enough: Enough<'_>)
     };
     for place in state.order() {
         let flow = match place {
-            Where::SignatureTag => harvest.signature_tag().await,
+            _ if !lookup.sought.may_lie_in(place) => Flow::GoOn,
+            Where::SignatureTag => harvest.tag_of(place, "sig").await,
+            Where::AttestationTag => harvest.tag_of(place, "att").await,
             // The fallback tag, asked in any case, stands in for an API that is missing.
             Where::Referrers if state.lacks_referrers() => Flow::GoOn,
             Where::Referrers => harvest.referrers().await,
@@ -98,9 +100,9 @@ pub(super) async fn gather(client: &Client, lookup: &Lookup, enough: Enough<'_>)
 }
 
 impl Harvest<'_> {
-    async fn signature_tag(&mut self) -> Flow {
-        let place = Where::SignatureTag;
-        let tag = format!("sha256-{}.sig", self.lookup.digest.hex());
+    /// One of cosign's own tags: an image whose layers are signatures, or attestations.
+    async fn tag_of(&mut self, place: Where, suffix: &str) -> Flow {
+        let tag = format!("sha256-{}.{suffix}", self.lookup.digest.hex());
         let found = self.client.evidence_tag(self.wanted, &tag).await;
         let Some(manifest) = self.tagged(place, found) else { return Flow::GoOn };
         match &manifest.body {
@@ -109,7 +111,7 @@ impl Harvest<'_> {
                 self.take_layers(layers).await
             }
             Body::Index(_) => {
-                self.unusable(place, manifest.digest, Reason::Malformed, "an index stands where signatures are kept");
+                self.unusable(place, manifest.digest, Reason::Malformed, "an index stands where evidence is kept");
                 Flow::GoOn
             }
         }
@@ -182,7 +184,7 @@ impl Harvest<'_> {
         self.left_out += listing.left_out;
         self.faults.extend(listing.fault);
         let mut entries = listing.entries;
-        entries.sort_by_key(|listed| rank_entry(&listed.entry, &self.lookup.hints));
+        entries.sort_by_key(|listed| rank_entry(&listed.entry, self.lookup));
         let most = self.client.options.limits.signatures.saturating_mul(MANIFESTS_PER_SIGNATURE);
         let mut entries = entries.into_iter().peekable();
         while entries.peek().is_some() {
@@ -235,7 +237,7 @@ impl Harvest<'_> {
     /// The layers of a manifest that are evidence, or should be.
     fn layers_of(&mut self, place: Where, digest: Digest, image: &OciImageManifest) -> Vec<Layer> {
         self.manifests.insert(digest);
-        candidate::layers(place, digest, image, &self.lookup.hints).unwrap_or_else(|message| {
+        candidate::layers(place, digest, image, self.lookup).unwrap_or_else(|message| {
             self.unusable(place, digest, Reason::Malformed, message);
             Vec::new()
         })

@@ -32,7 +32,7 @@ struct Learned {
     challenge: Option<Challenge>,
     blocked: Option<Instant>,
     no_referrers: Option<Instant>,
-    order: [Where; 3],
+    order: [Where; 4],
     tokens: HashMap<String, TokenSlot>,
 }
 
@@ -110,7 +110,7 @@ impl HostState {
     }
 
     /// The places for evidence: the one that last sufficed first.
-    pub(super) fn order(&self) -> [Where; 3] {
+    pub(super) fn order(&self) -> [Where; 4] {
         self.with(|learned| learned.order)
     }
 
@@ -131,11 +131,12 @@ mod tests {
     #[test]
     fn the_place_that_sufficed_is_asked_first() {
         let host = HostState::new(8);
-        assert_eq!(host.order(), [Where::SignatureTag, Where::Referrers, Where::FallbackTag]);
-        host.learn_place(Where::FallbackTag);
-        assert_eq!(host.order(), [Where::FallbackTag, Where::SignatureTag, Where::Referrers]);
-        host.learn_place(Where::SignatureTag);
-        assert_eq!(host.order(), [Where::SignatureTag, Where::FallbackTag, Where::Referrers]);
+        let [signatures, attestations, referrers, fallback] = Where::ALL;
+        assert_eq!(host.order(), [signatures, attestations, referrers, fallback]);
+        host.learn_place(fallback);
+        assert_eq!(host.order(), [fallback, signatures, attestations, referrers]);
+        host.learn_place(attestations);
+        assert_eq!(host.order(), [attestations, fallback, signatures, referrers]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,176 +1,203 @@
 //! Runs a renderer where it can reach nothing: an empty environment, a private copy of the files, no network where the
-//! kernel permits, and bounds on time, memory and output.
+//! kernel permits, and bounds on time, memory, output, files and processes.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::plan::{Isolation, Limits, Plan};
+use super::program::{Cut, Programs, Told};
 use crate::reason::{ErrorCode, Problem};
-use crate::snapshot::File;
+use crate::snapshot::{File, Network};
 
-/// Time of one build.
-const TIME: Duration = Duration::from_secs(30);
-/// Seconds of processor time of one build.
-const PROCESSOR: u32 = 60;
-/// Address space of the renderer, in KiB: Go's runtime reserves far more than it uses.
-const MEMORY: u32 = 4 << 20;
-/// Bytes that may be rendered.
-const OUTPUT: u64 = 64 << 20;
 /// Bytes of complaints that are read.
-const COMPLAINTS: u64 = 64 << 10;
+const COMPLAINTS: usize = 64 << 10;
+/// Files that may be open at once.
+const OPEN_FILES: u32 = 256;
+/// Processes and threads, where the kernel counts those of the namespace alone.
+const PROCESSES: u32 = 512;
 /// How often a running build is looked at.
 const LOOK: Duration = Duration::from_millis(5);
+/// How long the output of a process that has ended may still be under way.
+const DRAIN: Duration = Duration::from_secs(5);
 
-/// A private copy of files, and the program that builds folders of it.
+/// Where the files of the source lie in the copy, where those given beside it, and what the renderer takes for its home.
+const FILES: &str = "files";
+const GIVEN: &str = "given";
+const HOME: &str = "home";
+
+/// A private copy of files, and what runs renderers on it.
 #[derive(Debug)]
-pub(super) struct Confined {
+pub(super) struct Confined<'p> {
     copy: TempDir,
-    program: Vec<OsString>,
-    /// Whether the network is cut. Where it is not, only what a kustomization names protects.
-    no_network: Option<PathBuf>,
+    cut: Cut,
+    programs: Programs<'p>,
+    limits: &'p Limits,
 }
 
-impl Confined {
-    /// Copies the files and finds the renderer.
-    pub(super) fn new(files: &[File]) -> Result<Self, Problem> {
-        let program = kustomize().ok_or_else(|| {
-            Problem::new(
-                ErrorCode::UnsupportedFile,
-                "a folder is to be built with kustomize, and there is no `kustomize` and no `kubectl`",
-            )
-            .with_help("install one of them on the PATH, or render the folder into plain manifests, or `exclude` it")
-        })?;
-        let failed = |error: std::io::Error| {
-            Problem::new(ErrorCode::FileUnreadable, format!("failed to copy the files to be rendered: {error}"))
-        };
-        let copy = TempDir::with_prefix("sealgate-render-").map_err(failed)?;
+impl<'p> Confined<'p> {
+    /// Copies the files.
+    pub(super) fn new(files: &[File], plan: &'p Plan) -> Result<Self, Problem> {
+        let cut = Cut::find();
+        if plan.isolation == Isolation::Required && cut.network() == Network::Open {
+            let message = "the network cannot be cut from a renderer here, and the configuration demands it";
+            return Err(Problem::new(ErrorCode::UnsupportedFile, message).with_help(
+                "let this process make user namespaces (`unshare -rn true` tells), or write `isolation: best-effort`",
+            ));
+        }
+        let copy = TempDir::with_prefix("sealgate-render-").map_err(|error| failed(&error))?;
+        let confined = Self { copy, cut, programs: Programs::new(&plan.programs), limits: &plan.limits };
+        for folder in [FILES, GIVEN, HOME] {
+            fs::create_dir(confined.copy.path().join(folder)).map_err(|error| failed(&error))?;
+        }
         for file in files {
-            let path = copy.path().join(private(&file.path)?);
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).map_err(failed)?;
-            }
-            fs::write(&path, &file.bytes).map_err(failed)?;
+            Self::write(&confined.place(&file.path)?, &file.bytes)?;
         }
-        Ok(Self { copy, program, no_network: unshare() })
+        Ok(confined)
     }
 
-    /// What the renderer makes of a folder.
-    pub(super) fn build(&self, folder: &str) -> Result<Vec<u8>, Problem> {
-        let failed = |what: String| {
-            Problem::new(ErrorCode::UnsupportedFile, format!("failed to build the folder with kustomize: {what}"))
-                .with_help(
-                    "see that `kustomize build` works on the files of this path alone, YAML and JSON, without plugins",
-                )
-        };
-        let folder = self.copy.path().join(private(folder)?);
-        let mut child = self.command(&folder).spawn().map_err(|error| failed(error.to_string()))?;
-        let output = reader(child.stdout.take(), OUTPUT);
+    /// Adds a file that stands beside the source.
+    pub(super) fn give(&self, number: usize, name: &str, bytes: &[u8]) -> Result<PathBuf, Problem> {
+        let path = self.copy.path().join(GIVEN).join(format!("{number}-{name}.yaml"));
+        Self::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    fn write(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+        }
+        fs::write(path, bytes).map_err(|error| failed(&error))
+    }
+
+    /// The renderers.
+    pub(super) fn programs(&self) -> &Programs<'p> {
+        &self.programs
+    }
+
+    /// Whether they have a network.
+    pub(super) fn network(&self) -> Network {
+        self.cut.network()
+    }
+
+    /// Where a file or folder of the source lies in the copy: always below it.
+    pub(super) fn place(&self, path: &str) -> Result<PathBuf, Problem> {
+        let mut place = self.copy.path().join(FILES);
+        for part in Path::new(path).components() {
+            match part {
+                Component::Normal(name) => place.push(name),
+                Component::CurDir | Component::RootDir => {}
+                Component::ParentDir | Component::Prefix(_) => {
+                    return Err(Problem::new(
+                        ErrorCode::Usage,
+                        format!("`{path}` leads out of its folder and cannot be rendered"),
+                    )
+                    .with_help("name the path without `..`"));
+                }
+            }
+        }
+        Ok(place)
+    }
+
+    /// What a renderer prints.
+    pub(super) fn run(&self, arguments: &[OsString]) -> Result<Vec<u8>, Told> {
+        let failed = |what: String| Told::Failed(what);
+        let mut child = self.command(arguments).spawn().map_err(|error| failed(error.to_string()))?;
+        let output = reader(child.stdout.take(), self.limits.output);
         let complaints = reader(child.stderr.take(), COMPLAINTS);
-        let done = wait(&mut child).map_err(|what| failed(what.to_owned()));
-        let (output, complaints) = (joined(output), joined(complaints));
-        if !done? {
-            let text = String::from_utf8_lossy(&complaints).replace(&*self.copy.path().to_string_lossy(), "");
-            return Err(failed(text.trim().chars().filter(|c| !c.is_control()).take(500).collect()));
+        let ended_well = wait(&mut child, self.limits.time)?;
+        let gone = |_| failed("something that it started still holds its output".to_owned());
+        let output = output.recv_timeout(DRAIN).map_err(gone)?;
+        let complaints = complaints.recv_timeout(DRAIN).map_err(gone)?;
+        if output.len() > self.limits.output {
+            return Err(Told::Limit(format!("more than {} bytes are rendered", self.limits.output)));
         }
-        if u64::try_from(output.len()).is_ok_and(|length| length > OUTPUT) {
-            return Err(Problem::new(ErrorCode::LimitExceeded, format!("more than {OUTPUT} bytes are rendered")));
-        }
-        Ok(output)
+        if ended_well { Ok(output) } else { Err(failed(self.printable(&complaints))) }
     }
 
-    fn command(&self, folder: &Path) -> Command {
-        let mut command = Command::new("/bin/sh");
+    /// What a renderer says, without the names of the private copy.
+    fn printable(&self, complaints: &[u8]) -> String {
+        let copy = self.copy.path().to_string_lossy().into_owned();
+        let text = String::from_utf8_lossy(complaints);
+        let text = text.replace(&format!("{copy}/{FILES}/"), "").replace(&copy, "");
+        text.trim().chars().filter(|c| !c.is_control()).take(500).collect()
+    }
+
+    fn command(&self, arguments: &[OsString]) -> Command {
+        let Limits { time, memory, output } = self.limits;
+        let (kibibytes, blocks) = (memory / 1024, output / 512);
+        let seconds = time.as_secs().saturating_mul(2).max(1);
+        // Shells disagree on the letter for processes. Only inside a namespace are they this build's alone.
+        let processes = match self.cut.network() {
+            Network::Cut => format!("{{ ulimit -u {PROCESSES} 2>/dev/null || ulimit -p {PROCESSES}; }} && "),
+            Network::Open => String::new(),
+        };
+        let mut command = self.cut.shell();
+        command.arg("-c").arg(format!(
+            "{processes}ulimit -v {kibibytes} && ulimit -t {seconds} && ulimit -c 0 && ulimit -n {OPEN_FILES} && \
+             ulimit -f {blocks} && exec \"$@\""
+        ));
+        command.arg("sh").args(arguments);
+        command.env_clear().env("HOME", self.copy.path().join(HOME)).current_dir(self.copy.path().join(FILES));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         command
-            .arg("-c")
-            .arg(format!("ulimit -v {MEMORY} && ulimit -t {PROCESSOR} && ulimit -c 0 && exec \"$@\""))
-            .arg("sh");
-        if let Some(unshare) = &self.no_network {
-            command.arg(unshare).arg("-rn");
-        }
-        command.args(&self.program).arg(folder).env_clear().current_dir(self.copy.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
     }
 }
 
-/// Where a file lies in the copy: always below it.
-fn private(path: &str) -> Result<PathBuf, Problem> {
-    let mut inside = PathBuf::new();
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(name) => inside.push(name),
-            Component::CurDir | Component::RootDir => {}
-            Component::ParentDir | Component::Prefix(_) => {
-                return Err(Problem::new(
-                    ErrorCode::Usage,
-                    format!("`{path}` leads out of its folder and cannot be rendered"),
-                )
-                .with_help("name the path without `..`"));
-            }
-        }
-    }
-    Ok(inside)
+fn failed(error: &std::io::Error) -> Problem {
+    Problem::new(ErrorCode::FileUnreadable, format!("failed to copy the files to be rendered: {error}"))
+        .with_help("see that the folder for temporary files can be written and has room")
 }
 
-/// The command that builds a folder, without the folder.
-fn kustomize() -> Option<Vec<OsString>> {
-    let standalone = found("kustomize").map(|path| vec![path.into(), "build".into()]);
-    standalone.or_else(|| found("kubectl").map(|path| vec![path.into(), "kustomize".into()]))
-}
-
-/// `unshare`, where the kernel lets it cut the network.
-fn unshare() -> Option<PathBuf> {
-    let unshare = found("unshare")?;
-    let mut trial = Command::new(&unshare);
-    trial.args(["-rn", "/bin/sh", "-c", ":"]).env_clear();
-    trial.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    trial.status().is_ok_and(|status| status.success()).then_some(unshare)
-}
-
-/// A program, as a shell would find it; only in absolute folders of the PATH.
-#[expect(clippy::disallowed_methods, reason = "the renderer is the user's own, found as a shell finds it")]
-fn found(name: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-}
-
-/// Reads in a thread of its own, so that a full pipe blocks nobody; one byte more than allowed.
-fn reader(pipe: Option<impl Read + Send + 'static>, limit: u64) -> JoinHandle<Vec<u8>> {
+/// Reads in a thread of its own, so that a full pipe blocks nobody; one byte more than allowed, and the rest is dropped
+/// so that the renderer ends.
+fn reader(pipe: Option<impl Read + Send + 'static>, limit: usize) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let Some(pipe) = pipe else { return bytes };
-        // What cannot be read is missing, and the renderer fails or its output does not parse.
-        let _ = pipe.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-        bytes
-    })
-}
-
-fn joined(reader: JoinHandle<Vec<u8>>) -> Vec<u8> {
-    reader.join().unwrap_or_default()
+        if let Some(mut pipe) = pipe {
+            let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+            // What cannot be read is missing, and the renderer fails or its output does not parse.
+            let _ = pipe.by_ref().take(bound).read_to_end(&mut bytes);
+        }
+        // Nobody waits any more where the renderer was killed.
+        let _ = sender.send(bytes);
+    });
+    receiver
 }
 
 /// Waits within the limit of time; says whether the renderer ended well.
-fn wait(child: &mut Child) -> Result<bool, &'static str> {
+fn wait(child: &mut Child, limit: Duration) -> Result<bool, Told> {
     let start = Instant::now();
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status.success()),
-            Ok(None) if start.elapsed() < TIME => thread::sleep(LOOK),
-            Ok(None) | Err(_) => {
-                // It may have ended meanwhile; either way nothing of it counts.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err("it took longer than 30 seconds");
+            Ok(None) if start.elapsed() < limit => thread::sleep(LOOK),
+            Ok(None) => {
+                end(child);
+                return Err(Told::Limit(format!("the build took longer than {} seconds", limit.as_secs_f32())));
+            }
+            Err(error) => {
+                end(child);
+                return Err(Told::Failed(error.to_string()));
             }
         }
     }
+}
+
+/// Ends a renderer and everything in its process group. It may have ended meanwhile; either way nothing of it counts.
+fn end(child: &mut Child) {
+    let mut group = Command::new("/bin/sh");
+    group.args(["-c", "kill -9 -- \"-$1\"", "sh", &child.id().to_string()]).env_clear();
+    let _ = group.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let _ = child.kill();
+    let _ = child.wait();
 }

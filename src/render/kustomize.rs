@@ -1,15 +1,19 @@
-//! Which folders are built with kustomize, which of them are used by others, and what they may name. It runs nothing.
+//! What a kustomization may name, and how it is built.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 
-use super::below;
+use super::confine::Confined;
+use super::folders::Folders;
+use super::program::Told;
+use super::{folder_of, resolved};
 use crate::manifest::tree::Value;
 use crate::manifest::{Limits, Node, read};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;
 
 /// How a kustomization is called.
-const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(super) const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Lists of files and folders, each of which must be in the same path.
 const LOCAL: [&str; 3] = ["resources", "bases", "components"];
@@ -17,164 +21,75 @@ const LOCAL: [&str; 3] = ["resources", "bases", "components"];
 /// What runs other programs or fetches from elsewhere.
 const REFUSED: [&str; 4] = ["helmCharts", "helmChartInflationGenerator", "helmGlobals", "plugins"];
 
-/// Every folder with a kustomization, by its path (the top is `""`), and the path of the kustomization.
-#[derive(Debug, Default)]
-pub(super) struct Folders {
-    folders: BTreeMap<String, String>,
-    /// Which other folders a folder names.
-    uses: BTreeMap<String, Vec<String>>,
+/// What the renderer is told to build a folder.
+pub(super) fn arguments(confined: &Confined, folder: &str) -> Result<Vec<OsString>, Problem> {
+    let (program, first) = confined.programs().kustomize()?;
+    Ok(vec![program.into(), first.into(), confined.place(folder)?.into()])
 }
 
-impl Folders {
-    /// The folders among these files.
-    pub(super) fn of(files: &[File]) -> Self {
-        let mut this = Self::default();
-        for file in files {
-            let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
-            if NAMES.contains(&name) {
-                this.folders.insert(folder.to_owned(), file.path.to_string());
-            }
+/// Builds.
+pub(super) fn run(confined: &Confined, arguments: &[OsString]) -> Result<Vec<u8>, Problem> {
+    confined.run(arguments).map_err(|told| match told {
+        Told::Limit(message) => Problem::new(ErrorCode::LimitExceeded, message),
+        Told::Failed(what) => {
+            Problem::new(ErrorCode::UnsupportedFile, format!("failed to build the folder with kustomize: {what}"))
+                .with_help("see that `kustomize build` works on the files of this path alone, without plugins")
         }
-        let named = files.iter().filter(|file| this.is_kustomization(file));
-        this.uses = named.map(|file| (folder_of(&file.path).to_owned(), this.folders_named(file))).collect();
-        this
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.folders.is_empty()
-    }
-
-    /// Whether a file stands in or below such a folder.
-    pub(super) fn hold(&self, path: &str) -> bool {
-        self.holder(path).is_some()
-    }
-
-    /// The nearest such folder above a file.
-    fn holder<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let mut folder = folder_of(path);
-        loop {
-            if self.folders.contains_key(folder) {
-                return Some(folder);
-            }
-            folder = match folder.rsplit_once('/') {
-                Some((above, _)) => above,
-                None if folder.is_empty() => return None,
-                None => "",
-            };
-        }
-    }
-
-    /// The files of a folder and of all folders that it uses.
-    pub(super) fn sources(&self, folder: &str, files: &[File]) -> Vec<File> {
-        let mut reached = BTreeSet::from([folder]);
-        let mut open = vec![folder];
-        while let Some(next) = open.pop() {
-            for used in self.uses.get(next).into_iter().flatten() {
-                if reached.insert(used) {
-                    open.push(used);
-                }
-            }
-        }
-        let mine = |file: &&File| self.holder(&file.path).is_some_and(|holder| reached.contains(holder));
-        files.iter().filter(mine).cloned().collect()
-    }
-
-    /// The folders that no other one uses: what is to be built.
-    pub(super) fn roots(&self) -> BTreeSet<String> {
-        let used: BTreeSet<&String> = self.uses.values().flatten().collect();
-        self.folders.keys().filter(|folder| !used.contains(folder)).cloned().collect()
-    }
-
-    /// The kustomization of a folder.
-    pub(super) fn file_of(&self, folder: &str) -> String {
-        self.folders.get(folder).cloned().unwrap_or_default()
-    }
-
-    /// Whatever in a kustomization names something that is not among these files, or runs a program.
-    pub(super) fn refused(&self, files: &[File]) -> Vec<Problem> {
-        let there: BTreeSet<&str> = files.iter().map(|file| file.path.as_ref()).collect();
-        let mut problems = Vec::new();
-        for file in files.iter().filter(|file| self.is_kustomization(file)) {
-            match read(file, &Limits::default()) {
-                Ok(documents) => {
-                    for document in &documents {
-                        self.check(file, &document.root, &there, &mut problems);
-                    }
-                }
-                Err(found) => problems.extend(found),
-            }
-        }
-        problems
-    }
-
-    fn check(&self, file: &File, root: &Node, there: &BTreeSet<&str>, problems: &mut Vec<Problem>) {
-        let refuse = |node: &Node, message: String, help: &str| {
-            let problem = Problem::new(ErrorCode::UnsupportedFile, message);
-            problem.in_file(file.path.as_ref()).at(node.place).with_help(help)
-        };
-        for (key, node) in root.entries().unwrap_or_default() {
-            if REFUSED.contains(&key.text.as_str()) {
-                let message = format!("`{}` runs another program, which is not done here", key.text);
-                problems.push(refuse(node, message, "render the chart into plain manifests"));
-            }
-            if LOCAL.contains(&key.text.as_str()) {
-                for item in node.items().unwrap_or_default() {
-                    let known = item.as_str().and_then(|text| resolved(folder_of(&file.path), text));
-                    let known =
-                        known.is_some_and(|path| there.contains(path.as_str()) || self.folders.contains_key(&path));
-                    if !known {
-                        let named = item.as_str().unwrap_or("(no text)");
-                        let message = format!("`{named}` is no file and no kustomization in this path");
-                        problems.push(refuse(
-                            item,
-                            message,
-                            "copy it into the repository: nothing is fetched from elsewhere",
-                        ));
-                    }
-                }
-            }
-        }
-        remote(root, &mut |node, text| {
-            let message = format!("`{text}` would be fetched from elsewhere");
-            problems.push(refuse(node, message, "copy it into the repository"));
-        });
-    }
-
-    fn is_kustomization(&self, file: &File) -> bool {
-        self.folders.values().any(|path| path.as_str() == file.path.as_ref())
-    }
-
-    fn folders_named(&self, file: &File) -> Vec<String> {
-        // A file that cannot be read is a problem of its own, and is told by `refused`.
-        let documents = read(file, &Limits::default()).unwrap_or_default();
-        let lists = documents.iter().flat_map(|document| LOCAL.iter().filter_map(|list| document.root.get(list)));
-        let items = lists.flat_map(|list| list.items().unwrap_or_default());
-        let paths = items.filter_map(|item| resolved(folder_of(&file.path), item.as_str()?));
-        paths.filter(|path| self.folders.contains_key(path)).collect()
-    }
+    })
 }
 
-fn folder_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+/// Every file and folder that a kustomization names as something to build on.
+pub(super) fn named(file: &File) -> Vec<String> {
+    // A file that cannot be read is a problem of its own, and is told by `refused`.
+    let documents = read(file, &Limits::default()).unwrap_or_default();
+    let lists = documents.iter().flat_map(|document| LOCAL.iter().filter_map(|list| document.root.get(list)));
+    let items = lists.flat_map(|list| list.items().unwrap_or_default());
+    items.filter_map(|item| resolved(folder_of(&file.path), item.as_str()?)).collect()
 }
 
-/// A relative path, from a folder; none where it leads out of all folders.
-fn resolved(folder: &str, path: &str) -> Option<String> {
-    if path.starts_with('/') || path.contains("://") {
-        return None;
+/// Whatever a kustomization names that is not among these files, or that runs a program.
+pub(super) fn refused(file: &File, folders: &Folders, there: &BTreeSet<&str>) -> Vec<Problem> {
+    let documents = match read(file, &Limits::default()) {
+        Ok(documents) => documents,
+        Err(problems) => return problems,
+    };
+    let mut problems = Vec::new();
+    for document in &documents {
+        check(file, &document.root, &mut problems, &|path| there.contains(path) || folders.has_kustomization(path));
     }
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
+    problems
+}
+
+fn check(file: &File, root: &Node, problems: &mut Vec<Problem>, is_there: &dyn Fn(&str) -> bool) {
+    let refuse = |node: &Node, message: String, help: &str| {
+        let problem = Problem::new(ErrorCode::UnsupportedFile, message);
+        problem.in_file(file.path.as_ref()).at(node.place).with_help(help)
+    };
+    for (key, node) in root.entries().unwrap_or_default() {
+        if REFUSED.contains(&key.text.as_str()) {
+            let message = format!("`{}` runs another program, which is not done here", key.text);
+            problems.push(refuse(
+                node,
+                message,
+                "render the chart into plain manifests, or give it a folder of its own",
+            ));
+        }
+        if !LOCAL.contains(&key.text.as_str()) {
+            continue;
+        }
+        for item in node.items().unwrap_or_default() {
+            let path = item.as_str().and_then(|text| resolved(folder_of(&file.path), text));
+            if !path.is_some_and(|path| is_there(&path)) {
+                let message =
+                    format!("`{}` is no file and no kustomization in this path", item.as_str().unwrap_or("(no text)"));
+                problems.push(refuse(item, message, "copy it into the repository: nothing is fetched from elsewhere"));
             }
-            part => parts.push(part),
         }
     }
-    let (top, found) = (folder.starts_with('/'), parts.join("/"));
-    Some(if top { below("/", &found).replacen("//", "/", 1) } else { found })
+    remote(root, &mut |node, text| {
+        let message = format!("`{text}` would be fetched from elsewhere");
+        problems.push(refuse(node, message, "copy it into the repository"));
+    });
 }
 
 /// Every address where a kustomization could name a file.
@@ -198,9 +113,15 @@ fn remote<'d>(node: &'d Node, tell: &mut dyn FnMut(&'d Node, &'d str)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::Plan;
+    use crate::snapshot::Renderer;
 
     fn file(path: &str, text: &str) -> File {
         File { path: path.into(), bytes: text.as_bytes().to_vec().into() }
+    }
+
+    fn folders(files: &[File]) -> Folders {
+        Folders::of(files, &Plan::default()).unwrap()
     }
 
     #[test]
@@ -210,11 +131,15 @@ mod tests {
             file("a/base/web.yaml", ""),
             file("a/prod/kustomization.yaml", "resources: [../base]"),
             file("b/plain.yaml", ""),
+            file("c/Chart.yaml", "name: c"),
+            file("c/charts/d/Chart.yaml", "name: d"),
+            file("c/deep/Chart.yaml", "name: e"),
         ];
-        let folders = Folders::of(&files);
-        assert_eq!(folders.roots(), BTreeSet::from(["a/prod".to_owned()]));
-        let held: Vec<bool> = files.iter().map(|file| folders.hold(&file.path)).collect();
-        assert_eq!(held, [true, true, true, false]);
+        let folders = folders(&files);
+        let (kustomize, helm) = (Renderer::Kustomize, Renderer::Helm);
+        assert_eq!(folders.roots(), [("a/prod", kustomize), ("c", helm), ("c/deep", helm)]);
+        let inside: Vec<bool> = files.iter().map(|file| folders.hold(&file.path)).collect();
+        assert_eq!(inside, [true, true, true, false, true, true, true]);
         assert!(folders.refused(&files).is_empty());
     }
 
@@ -234,7 +159,19 @@ mod tests {
         ];
         for (text, count) in table {
             let files = [file("a/kustomization.yaml", text)];
-            assert_eq!(Folders::of(&files).refused(&files).len(), count, "{text}");
+            assert_eq!(folders(&files).refused(&files).len(), count, "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_two_could_build_needs_a_word() {
+        let files = [file("a/kustomization.yaml", ""), file("a/Chart.yaml", "name: a")];
+        assert_eq!(Folders::of(&files, &Plan::default()).unwrap_err().len(), 1);
+        for renderer in [Renderer::Kustomize, Renderer::Helm] {
+            let plan = Plan { renderer: Some(renderer), ..Plan::default() };
+            assert_eq!(Folders::of(&files, &plan).unwrap().roots(), [("a", renderer)]);
+        }
+        let twice = [file("a/kustomization.yaml", ""), file("a/Kustomization", "")];
+        assert_eq!(Folders::of(&twice, &Plan::default()).unwrap_err().len(), 1);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Candidate, Error, Image, Report, SiteEntry, Summary};
+use super::{Candidate, Error, Ignored, Image, Report, SiteEntry, Summary};
+use crate::snapshot::{Network, Rendering};
 
 /// Candidates shown of one image; the JSON report has them all.
 const MAX_CANDIDATES: usize = 5;
@@ -32,8 +33,25 @@ pub fn render(report: &Report, colour: Colour) -> String {
     for image in report.images.iter().filter(passed) {
         page.verified(image);
     }
+    for ignored in &report.ignored {
+        page.ignored(ignored);
+    }
+    for rendering in &report.rendered {
+        page.line(&rendered(rendering));
+    }
     page.summary(report);
     page.text
+}
+
+/// How a folder became manifests, in a line.
+#[must_use]
+pub fn rendered(rendering: &Rendering) -> String {
+    let Rendering { folder, renderer, network } = rendering;
+    let network = match network {
+        Network::Cut => "its network cut",
+        Network::Open => "its network not cut: the kernel does not permit that here",
+    };
+    format!("rendered {folder} with {}, {network}", renderer.name())
 }
 
 struct Page {
@@ -127,6 +145,12 @@ impl Page {
         let name = image.pinned.as_deref().unwrap_or(&image.reference);
         let mirror = image.resolved_by.as_ref().map(|mirror| format!(" (tag resolved by the mirror {mirror})"));
         self.headline("verified", &format!(" {name}{basis}{}", mirror.unwrap_or_default()));
+    }
+
+    fn ignored(&mut self, ignored: &Ignored) {
+        let SiteEntry { file, line, column, path, reason, .. } = &ignored.site;
+        let reason = reason.as_deref().unwrap_or("no reason is given");
+        self.line(&format!("ignored {} at {file}:{line}:{column} {path}: {reason}", ignored.reference));
     }
 
     fn summary(&mut self, report: &Report) {

@@ -146,6 +146,8 @@ pub(super) mod samples {
             images,
             errors,
             summary,
+            rendered: Vec::new(),
+            ignored: Vec::new(),
             health: None,
         }
     }
@@ -186,6 +188,7 @@ pub(super) mod samples {
                 namespace: Some("shop".to_owned()),
                 name: Some(format!("web{document}")),
             },
+            reason: None,
         }
     }
 

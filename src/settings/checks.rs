@@ -67,6 +67,15 @@ pub(super) fn size(text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(format!("`{text}` is out of bounds"), "write a size from `1B` to `1GiB`"))
 }
 
+/// What a renderer may use: below the least, no Go program starts.
+pub(super) fn memory(text: &str) -> Result<(), Complaint> {
+    let size = quantity::size(text)?;
+    if ((64 << 20)..=(64 << 30)).contains(&size) {
+        return Ok(());
+    }
+    Err(Complaint::new(format!("`{text}` is out of bounds"), "write a size from `64MiB` to `64GiB`"))
+}
+
 pub(super) fn interval(text: &str) -> Result<(), Complaint> {
     between(text, &INTERVALS)
 }

@@ -1,9 +1,11 @@
 //! How a gate uses a cluster: as written, as checked, as valid.
 
+use std::path::Path as FilePath;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::tenant::{self, AccountSettings, TenantSettings};
 use super::{checks, quantity};
 use crate::fields::{Complaint, Found, Path, Record, Shape, nothing, optional, required};
 use crate::manifest::tree::Node;
@@ -18,6 +20,10 @@ const INVENTORY_NAMESPACE: &str = "sealgate";
 pub struct KubernetesSettings {
     /// The context of the kubeconfig; none for the current one, or the cluster that we run in.
     pub context: Option<String>,
+    /// What it may do there, and as whom.
+    pub tenant: TenantSettings,
+    /// Whether what happens is told as Events; none: where we run in a cluster.
+    pub events: Option<bool>,
     /// Where the inventory is kept.
     pub inventory_namespace: String,
     /// What is done with what left the repository.
@@ -78,6 +84,11 @@ pub enum ForeignImages {
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration of its own")]
 pub(super) struct Written {
     context: Option<String>,
+    kubeconfig: Option<String>,
+    service_account: Option<Account>,
+    namespaces: Option<Vec<String>>,
+    kinds: Option<Vec<String>>,
+    events: Option<bool>,
     inventory_namespace: Option<String>,
     #[serde(default)]
     prune: bool,
@@ -111,6 +122,13 @@ struct Health {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Account {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Selector {
     group: String,
     kind: String,
@@ -129,6 +147,11 @@ enum Foreign {
 pub(super) static KUBERNETES: Record = Record {
     fields: &[
         optional("context", Shape::Text(checks::text)),
+        optional("kubeconfig", Shape::Text(checks::text)),
+        optional("serviceAccount", Shape::Record(&tenant::ACCOUNT)),
+        optional("namespaces", Shape::List(&Shape::Text(tenant::namespaces), 1)),
+        optional("kinds", Shape::List(&Shape::Text(tenant::kinds), 1)),
+        optional("events", Shape::Flag),
         optional("inventoryNamespace", Shape::Text(checks::label)),
         optional("prune", Shape::Flag),
         optional("pruneEmpty", Shape::Flag),
@@ -159,9 +182,14 @@ static SELECTOR: Record = Record {
     between: nothing,
 };
 
-pub(super) fn valid(written: Written) -> Result<KubernetesSettings, Complaint> {
+pub(super) fn valid(written: Written, folder: &FilePath) -> Result<KubernetesSettings, Complaint> {
     let Written {
         context,
+        kubeconfig,
+        service_account,
+        namespaces,
+        kinds,
+        events,
         inventory_namespace,
         prune,
         prune_empty,
@@ -177,6 +205,13 @@ pub(super) fn valid(written: Written) -> Result<KubernetesSettings, Complaint> {
     let selectors = |list: Vec<Selector>| list.into_iter().map(selector).collect();
     Ok(KubernetesSettings {
         context,
+        tenant: TenantSettings {
+            kubeconfig: kubeconfig.map(|path| folder.join(path)),
+            service_account: service_account.map(|Account { namespace, name }| AccountSettings { namespace, name }),
+            namespaces,
+            kinds,
+        },
+        events,
         inventory_namespace: inventory_namespace.unwrap_or_else(|| INVENTORY_NAMESPACE.to_owned()),
         prune: PruneSettings {
             enabled: prune,

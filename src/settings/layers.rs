@@ -8,7 +8,7 @@ use super::environment::Override;
 use crate::manifest::tree::{Node, Scalar, Typed, Value as TreeValue};
 
 /// What holds where neither file nor environment says anything.
-const DEFAULTS: [(&str, &str); 11] = [
+const DEFAULTS: [(&str, &str); 15] = [
     ("listen", "127.0.0.1:8080"),
     ("stateDir", "/var/lib/sealgate"),
     ("discovery.unclassified", "refuse"),
@@ -20,6 +20,10 @@ const DEFAULTS: [(&str, &str); 11] = [
     ("limits.signatures", "64"),
     ("limits.imageTimeout", "2m"),
     ("limits.decisionTimeout", "10m"),
+    ("render.time", "30s"),
+    ("render.memory", "4GiB"),
+    ("render.output", "64MiB"),
+    ("render.isolation", "best-effort"),
 ];
 
 /// A file, as the tree that was read from it.

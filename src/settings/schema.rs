@@ -25,6 +25,8 @@ pub(super) static SETTINGS: Record = Record {
         optional("discovery", Shape::Record(&DISCOVERY)),
         optional("limits", Shape::Record(&LIMITS)),
         optional("proxy", Shape::Record(&PROXY)),
+        optional("leaderElection", Shape::Flag),
+        optional("render", Shape::Record(&RENDER)),
         optional("notifications", Shape::List(&Shape::Record(&telling::NOTIFICATION), 0)),
         optional("offline", Shape::Flag),
         optional("tuf", Shape::Record(&TUF)),
@@ -47,6 +49,7 @@ static GATE: Record = Record {
         optional("namespace", Shape::Text(checks::label)),
         optional("mode", Shape::Word(&["enforce", "audit"])),
         optional("drift", Shape::Record(&DRIFT)),
+        optional("render", Shape::List(&Shape::Record(&FOLDER), 0)),
         optional("suspend", Shape::Flag),
         optional("statuses", Shape::Record(&telling::STATUSES)),
         optional("hook", Shape::Record(&HOOK)),
@@ -141,8 +144,21 @@ static FIELD: Record = Record {
         required("kind", Shape::Text(checks::text)),
         required("path", Shape::Text(checks::text)),
         required("action", Shape::Word(&["pin", "verify", "ignore"])),
+        optional("reason", Shape::Text(checks::text)),
+        optional("split", Shape::Record(&SPLIT)),
     ],
     between: field_rule_is_one,
+};
+
+static SPLIT: Record = Record {
+    fields: &[
+        optional("registry", Shape::Text(checks::text)),
+        required("repository", Shape::Text(checks::text)),
+        optional("name", Shape::Text(checks::text)),
+        optional("tag", Shape::Text(checks::text)),
+        optional("digest", Shape::Text(checks::text)),
+    ],
+    between: nothing,
 };
 
 static LIMITS: Record = Record {
@@ -155,6 +171,31 @@ static LIMITS: Record = Record {
         optional("signatures", Shape::Count(1..=100_000)),
         optional("imageTimeout", Shape::Text(checks::timeout)),
         optional("decisionTimeout", Shape::Text(checks::timeout)),
+    ],
+    between: nothing,
+};
+
+static RENDER: Record = Record {
+    fields: &[
+        optional("kustomize", Shape::Text(checks::text)),
+        optional("helm", Shape::Text(checks::text)),
+        optional("time", Shape::Text(checks::timeout)),
+        optional("memory", Shape::Quantity(checks::memory)),
+        size("output"),
+        optional("isolation", Shape::Word(&["best-effort", "required"])),
+    ],
+    between: nothing,
+};
+
+static FOLDER: Record = Record {
+    fields: &[
+        required("path", Shape::Text(checks::inside)),
+        optional("renderer", Shape::Word(&["kustomize", "helm"])),
+        optional("release", Shape::Text(checks::label)),
+        optional("namespace", Shape::Text(checks::label)),
+        optional("values", Shape::List(&Shape::Text(checks::text), 0)),
+        optional("kubeVersion", Shape::Text(checks::text)),
+        optional("apiVersions", Shape::List(&Shape::Text(checks::text), 0)),
     ],
     between: nothing,
 };
@@ -270,7 +311,18 @@ fn field_rule_is_one(field: &Node, path: &Path, found: &mut Found<'_>) {
     let Some(place) = field.get("path").map(|node| node.place) else { return };
     let Some(action) = text("action").and_then(action) else { return };
     let help = "write a path such as `spec.runtime.image` or `spec.items[].image`";
-    let answer = FieldRule::new(group, kind, route, action).map(drop);
+    let in_parts = field.get("split").and_then(|split| split.get("repository")).and_then(Node::as_str);
+    let keys = |repository: &str| discovery::SplitKeys {
+        registry: None,
+        repository: repository.to_owned(),
+        name: None,
+        tag: None,
+        digest: None,
+    };
+    let answer = FieldRule::new(group, kind, route, action).and_then(|rule| match in_parts {
+        Some(repository) => rule.in_parts(keys(repository)).map(drop),
+        None => Ok(()),
+    });
     found.accept(place, &path.field("path"), answer.map_err(|why| Complaint::new(why, help)));
 }
 

@@ -69,6 +69,7 @@ fn what_is_left_out_has_its_default() {
         namespace: None,
         mode: Mode::Enforce,
         drift: DriftSettings { objects: ObjectDrift::Correct, tags: None },
+        render: Vec::new(),
         hook: None,
         suspend: false,
         statuses: None,
@@ -86,6 +87,13 @@ fn cluster() -> KubernetesSettings {
     };
     KubernetesSettings {
         context: Some("prod".to_owned()),
+        tenant: TenantSettings {
+            kubeconfig: Some(PathBuf::from("/etc/sealgate/tenant.yaml")),
+            service_account: Some(AccountSettings { namespace: "shop".to_owned(), name: "deployer".to_owned() }),
+            namespaces: Some(vec!["shop-*".to_owned()]),
+            kinds: Some(vec!["*".to_owned(), "apps/Deployment".to_owned()]),
+        },
+        events: Some(false),
         inventory_namespace: "ops".to_owned(),
         prune: PruneSettings {
             enabled: true,
@@ -114,6 +122,11 @@ gates:
   target:
     kubernetes:
       context: prod
+      kubeconfig: tenant.yaml
+      serviceAccount: {namespace: shop, name: deployer}
+      namespaces: ['shop-*']
+      kinds: ['*', apps/Deployment]
+      events: false
       inventoryNamespace: ops
       prune: true
       pruneEmpty: true
@@ -128,6 +141,7 @@ gates:
   namespace: shop
   mode: audit
   drift: {objects: off, tags: 6h}
+  render: [{path: ./apps/web/, renderer: helm, release: r, namespace: ns, values: [../v.yaml], kubeVersion: '1.33', apiVersions: [a/v1]}]
   suspend: true
 - name: h
   source:
@@ -142,6 +156,7 @@ registries:
 discovery: {unclassified: warn}
 limits: {fileBytes: 5, files: 7, imageTimeout: 500ms}
 proxy: {https: 'http://proxy:3128', noProxy: [a.io]}
+render: {helm: bin/helm, kustomize: /usr/bin/kubectl, time: 5s, memory: 1GiB, output: 1MiB, isolation: required}
 ";
     let settings = parsed(text, &[]).unwrap();
     assert_eq!(settings.listen, "[::1]:0".parse().unwrap());
@@ -167,6 +182,25 @@ proxy: {https: 'http://proxy:3128', noProxy: [a.io]}
     assert_eq!((settings.limits.file_bytes, settings.limits.files, settings.limits.images), (5, 7, 5000));
     assert_eq!(settings.limits.image_timeout, Duration::from_millis(500));
     assert_eq!(settings.proxy.https.as_deref(), Some("http://proxy:3128"));
+    let render = RenderSettings {
+        kustomize: Some(PathBuf::from("/usr/bin/kubectl")),
+        helm: Some(PathBuf::from("/etc/sealgate/bin/helm")),
+        time: Duration::from_secs(5),
+        memory: 1 << 30,
+        output: 1 << 20,
+        isolation: IsolationSetting::Required,
+    };
+    assert_eq!(settings.render, render);
+    let folder = FolderSettings {
+        path: "apps/web".to_owned(),
+        renderer: Some(Renderer::Helm),
+        release: Some("r".to_owned()),
+        namespace: Some("ns".to_owned()),
+        values: vec!["../v.yaml".to_owned()],
+        kube_version: Some("1.33".to_owned()),
+        api_versions: vec!["a/v1".to_owned()],
+    };
+    assert_eq!(gate.render, [folder]);
 }
 
 #[test]
@@ -264,6 +298,10 @@ fn a_wrong_configuration_is_refused_at_its_place() {
         (aim("{kubernetes: {pruneEmpty: true}}"), 5, 37, "without `prune: true`"),
         (aim("{kubernetes: {recreate: [{group: '', kind: Namespace}]}}"), 5, 36, "never made anew"),
         (aim("{kubernetes: {keep: [{kind: Job}]}}"), 5, 32, "missing field `group`"),
+        (aim("{kubernetes: {namespaces: [A]}}"), 5, 38, "namespace"),
+        (aim("{kubernetes: {kinds: [apps/]}}"), 5, 33, "no kind"),
+        (aim("{kubernetes: {kinds: []}}"), 5, 32, "empty list"),
+        (aim("{kubernetes: {serviceAccount: {namespace: a}}}"), 5, 41, "missing field `name`"),
         (aim("{kubernetes: {health: {mode: wait}}}"), 5, 40, "cannot be `wait`"),
         (aim("{kubernetes: {health: {timeout: 0s}}}"), 5, 43, "out of bounds"),
         (aim("{kubernetes: {foreignImages: pass}}"), 5, 40, "cannot be `pass`"),

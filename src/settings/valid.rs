@@ -9,21 +9,36 @@ use super::checks::{self, Transport};
 use super::kubernetes;
 use super::written::{self, Written};
 use super::{
-    AuthSettings, DriftSettings, GateSettings, HookSettings, LimitSettings, MirrorSettings, Mode, ObjectDrift,
-    ProxySettings, PullSecret, RegistrySettings, Settings, SourceSettings, TargetSettings, TufSettings, quantity,
+    AuthSettings, DriftSettings, FolderSettings, GateSettings, HookSettings, IsolationSetting, LimitSettings,
+    MirrorSettings, Mode, ObjectDrift, ProxySettings, PullSecret, RegistrySettings, RenderSettings, Settings,
+    SourceSettings, TargetSettings, TufSettings, quantity,
 };
 use super::{schema, telling};
 use crate::discovery::{self, FieldRule};
 use crate::fields::Complaint;
 use crate::image::Host;
 use crate::push::Provider;
+use crate::snapshot::Renderer;
 
 /// How often a branch is looked at, where nothing is said.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Complaint> {
-    let Written { listen, state_dir, gates, registries, discovery, limits, proxy, notifications, offline, tuf, kms } =
-        written;
+    let Written {
+        listen,
+        state_dir,
+        gates,
+        registries,
+        discovery,
+        limits,
+        proxy,
+        leader_election,
+        render,
+        notifications,
+        offline,
+        tuf,
+        kms,
+    } = written;
     let wrong = |_| Complaint::new(format!("`{listen}` is no address"), "write `127.0.0.1:8080`");
     Ok(Settings {
         listen: listen.parse().map_err(wrong)?,
@@ -33,6 +48,8 @@ pub(super) fn settings(written: Written, folder: &Path) -> Result<Settings, Comp
         discovery: self::discovery(discovery)?,
         limits: self::limits(&limits)?,
         proxy: ProxySettings { https: proxy.https, no_proxy: proxy.no_proxy },
+        leader_election,
+        render: self::render(render, folder)?,
         notifications: notifications
             .into_iter()
             .map(|written| telling::notification(written, folder))
@@ -96,7 +113,8 @@ fn mirror(written: written::Mirror) -> Result<MirrorSettings, Complaint> {
 }
 
 fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint> {
-    let written::Gate { name, source, policies, target, namespace, mode, drift, hook, suspend, statuses } = written;
+    let written::Gate { name, source, policies, target, namespace, mode, drift, render, hook, suspend, statuses } =
+        written;
     Ok(GateSettings {
         name,
         source: self::source(source, folder)?,
@@ -108,6 +126,7 @@ fn gate(written: written::Gate, folder: &Path) -> Result<GateSettings, Complaint
             written::Mode::Audit => Mode::Audit,
         },
         drift: self::drift(&drift)?,
+        render: render.into_iter().map(rendered_folder).collect(),
         hook: hook.map(|written| self::hook(written, folder)).transpose()?,
         suspend,
         statuses: statuses.map(|written| telling::statuses(written, folder)).transpose()?,
@@ -160,7 +179,7 @@ fn plain(path: &str) -> String {
 
 fn target(written: written::Target, folder: &Path) -> Result<TargetSettings, Complaint> {
     match (written.kubernetes, written.directory) {
-        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster)?))),
+        (Some(cluster), None) => Ok(TargetSettings::Kubernetes(Box::new(kubernetes::valid(cluster, folder)?))),
         (None, Some(written::Directory { path })) => Ok(TargetSettings::Directory { path: folder.join(path) }),
         (None, None) | (Some(_), Some(_)) => Err(Complaint::new("a gate has exactly one target", "name one")),
     }
@@ -181,10 +200,20 @@ fn drift(written: &written::Drift) -> Result<DriftSettings, Complaint> {
 }
 
 fn discovery(written: written::Discovery) -> Result<discovery::Rules, Complaint> {
-    let rule = |written::Field { group, kind, path, action }: written::Field| {
+    let rule = |written::Field { group, kind, path, action, reason, split }: written::Field| {
         let wrong = |why: String| Complaint::new(why, "write a path such as `spec.runtime.image`");
         let action = schema::action(&action).ok_or_else(|| wrong(format!("`{action}` is no action")))?;
-        FieldRule::new(&group, &kind, &path, action).map_err(wrong)
+        let rule = FieldRule::new(&group, &kind, &path, action).map_err(wrong)?;
+        let rule = match split {
+            Some(written::Split { registry, repository, name, tag, digest }) => {
+                rule.in_parts(discovery::SplitKeys { registry, repository, name, tag, digest }).map_err(wrong)?
+            }
+            None => rule,
+        };
+        Ok(match reason {
+            Some(reason) => rule.because(&reason),
+            None => rule,
+        })
     };
     Ok(discovery::Rules {
         fields: written.fields.into_iter().map(rule).collect::<Result<_, _>>()?,
@@ -194,6 +223,30 @@ fn discovery(written: written::Discovery) -> Result<discovery::Rules, Complaint>
             written::Unclassified::Ignore => discovery::Unclassified::Ignore,
         },
     })
+}
+
+fn render(written: written::Render, folder: &Path) -> Result<RenderSettings, Complaint> {
+    let written::Render { kustomize, helm, time, memory, output, isolation } = written;
+    Ok(RenderSettings {
+        kustomize: kustomize.map(|path| folder.join(path)),
+        helm: helm.map(|path| folder.join(path)),
+        time: quantity::duration(&time)?,
+        memory: quantity::size(&memory)?,
+        output: quantity::size(&output)?,
+        isolation: match isolation {
+            written::Isolation::BestEffort => IsolationSetting::BestEffort,
+            written::Isolation::Required => IsolationSetting::Required,
+        },
+    })
+}
+
+fn rendered_folder(written: written::Folder) -> FolderSettings {
+    let written::Folder { path, renderer, release, namespace, values, kube_version, api_versions } = written;
+    let renderer = renderer.map(|renderer| match renderer {
+        written::Renderer::Kustomize => Renderer::Kustomize,
+        written::Renderer::Helm => Renderer::Helm,
+    });
+    FolderSettings { path: plain(&path), renderer, release, namespace, values, kube_version, api_versions }
 }
 
 fn limits(written: &written::Limits) -> Result<LimitSettings, Complaint> {

@@ -20,6 +20,8 @@ pub(super) struct Written {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) proxy: Proxy,
+    pub(super) leader_election: Option<bool>,
+    pub(super) render: Render,
     #[serde(default)]
     pub(super) notifications: Vec<Notification>,
     #[serde(default)]
@@ -28,6 +30,45 @@ pub(super) struct Written {
     pub(super) tuf: Tuf,
     #[serde(default)]
     pub(super) kms: super::kms::Written,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Render {
+    pub(super) kustomize: Option<String>,
+    pub(super) helm: Option<String>,
+    pub(super) time: String,
+    pub(super) memory: String,
+    pub(super) output: String,
+    pub(super) isolation: Isolation,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Isolation {
+    BestEffort,
+    Required,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Folder {
+    pub(super) path: String,
+    pub(super) renderer: Option<Renderer>,
+    pub(super) release: Option<String>,
+    pub(super) namespace: Option<String>,
+    #[serde(default)]
+    pub(super) values: Vec<String>,
+    pub(super) kube_version: Option<String>,
+    #[serde(default)]
+    pub(super) api_versions: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Renderer {
+    Kustomize,
+    Helm,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,6 +100,8 @@ pub(super) struct Gate {
     #[serde(default)]
     pub(super) drift: Drift,
     pub(super) hook: Option<Hook>,
+    #[serde(default)]
+    pub(super) render: Vec<Folder>,
     #[serde(default)]
     pub(super) suspend: bool,
     pub(super) statuses: Option<Statuses>,
@@ -176,6 +219,18 @@ pub(super) struct Field {
     pub(super) kind: String,
     pub(super) path: String,
     pub(super) action: String,
+    pub(super) reason: Option<String>,
+    pub(super) split: Option<Split>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Split {
+    pub(super) registry: Option<String>,
+    pub(super) repository: String,
+    pub(super) name: Option<String>,
+    pub(super) tag: Option<String>,
+    pub(super) digest: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::exclude::{self, Exclude};
-use super::{Limits, is_manifest_name};
+use super::{Limits, Taken, is_manifest_name};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;
 
@@ -66,6 +66,13 @@ pub fn search(
     Ok(Found { files: walk.files, problems: walk.problems })
 }
 
+/// Where a walk stands.
+#[derive(Debug, Clone, Copy)]
+struct Below {
+    depth: usize,
+    taken: Taken,
+}
+
 struct Walk<'a> {
     exclude: Exclude,
     limits: &'a Limits,
@@ -93,16 +100,18 @@ impl Walk<'_> {
         match fs::metadata(path) {
             Err(error) => self.unreadable(path, &error),
             Ok(metadata) if metadata.is_dir() => match fs::canonicalize(path) {
-                Ok(real) => self.folder(&Root { named: path, real }, Path::new(""), 0),
+                Ok(real) => {
+                    self.folder(&Root { named: path, real }, Path::new(""), Below { depth: 0, taken: Taken::Manifests })
+                }
                 Err(error) => self.unreadable(path, &error),
             },
             Ok(_) => self.open(path, named(path)),
         }
     }
 
-    fn folder(&mut self, root: &Root<'_>, below: &Path, depth: usize) -> Result<(), Enough> {
+    fn folder(&mut self, root: &Root<'_>, below: &Path, above: Below) -> Result<(), Enough> {
         let folder = root.named.join(below);
-        if depth > self.limits.depth {
+        if above.depth > self.limits.depth {
             return self
                 .stop(limit(format!("folders are nested deeper than {}", self.limits.depth)).in_file(shown(&folder)));
         }
@@ -116,13 +125,24 @@ impl Walk<'_> {
         }
         let mut names: Vec<_> = entries.iter().map(fs::DirEntry::file_name).collect();
         names.sort();
-        names.iter().try_for_each(|name| self.entry(root, &below.join(name), depth))
+        let known = names.iter().filter_map(|name| name.to_str());
+        let taken = above.taken.within(known, |name| self.excludes(root, &below.join(name)));
+        let here = Below { taken, ..above };
+        names.iter().try_for_each(|name| self.entry(root, &below.join(name), here))
     }
 
-    fn entry(&mut self, root: &Root<'_>, below: &Path, depth: usize) -> Result<(), Enough> {
+    /// Whether a name is left out; one that is no text is told elsewhere.
+    fn excludes(&self, root: &Root<'_>, below: &Path) -> bool {
+        match (below.to_str(), named(&root.named.join(below))) {
+            (Some(below), Ok(named)) => self.exclude.covers(below, &named),
+            (None, _) | (_, Err(_)) => false,
+        }
+    }
+
+    fn entry(&mut self, root: &Root<'_>, below: &Path, here: Below) -> Result<(), Enough> {
         let path = root.named.join(below);
-        let kind = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata.file_type(),
+        let (kind, size) = match fs::symlink_metadata(&path) {
+            Ok(metadata) => (metadata.file_type(), usize::try_from(metadata.len()).unwrap_or(usize::MAX)),
             Err(error) => return self.unreadable(&path, &error),
         };
         let (Some(below_text), Ok(named)) = (below.to_str(), named(&path)) else {
@@ -133,12 +153,12 @@ impl Walk<'_> {
             return Ok(());
         }
         if kind.is_dir() {
-            return self.folder(root, below, depth.saturating_add(1));
+            return self.folder(root, below, Below { depth: here.depth.saturating_add(1), ..here });
         }
         if kind.is_symlink() {
-            return self.link(root, &path, named);
+            return self.link(root, &path, named, here.taken);
         }
-        match (is_manifest_name(name), kind.is_file()) {
+        match (here.taken.takes(name, size), kind.is_file()) {
             (true, true) => self.open(&path, Ok(named)),
             (true, false) => self.tell(left_out("neither a file nor a folder", &named)),
             (false, _) => Ok(()),
@@ -146,13 +166,17 @@ impl Walk<'_> {
     }
 
     /// A link inside its folder shows what is read where it stands, unless it alone gives a file its ending.
-    fn link(&mut self, root: &Root<'_>, path: &Path, named: String) -> Result<(), Enough> {
+    fn link(&mut self, root: &Root<'_>, path: &Path, named: String, taken: Taken) -> Result<(), Enough> {
         let real = match fs::canonicalize(path) {
             Ok(real) => real,
             Err(error) => return self.tell(left_out(&format!("the symbolic link leads nowhere: {error}"), &named)),
         };
         if !real.starts_with(&root.real) {
             return self.tell(left_out("the symbolic link leads out of the folder", &named));
+        }
+        // A renderer finds a file where it is named, so a link is one more file of its folder.
+        if taken != Taken::Manifests && !real.is_dir() {
+            return self.open(&real, Ok(named));
         }
         let met = real.is_dir() || real.file_name().and_then(|name| name.to_str()).is_some_and(is_manifest_name);
         if met || !is_manifest_name(&named) { Ok(()) } else { self.open(&real, Ok(named)) }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use git2::{ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
 
 use super::exclude::{self, Exclude};
-use super::{Limits, is_manifest_name};
+use super::{Limits, Taken};
 use crate::reason::{ErrorCode, Problem};
 use crate::snapshot::File;
 
@@ -68,8 +68,15 @@ pub(super) fn read(
     let mut walk =
         Walk { repository, odb, path, exclude, limits, problems: Vec::new(), files: Vec::new(), entries: 0, bytes: 0 };
     let tree = walk.start(root)?;
-    walk.folder(&tree, path, 0)?;
+    walk.folder(&tree, path, Below { depth: 0, taken: Taken::Manifests })?;
     walk.finish(commit)
+}
+
+/// Where a walk stands.
+#[derive(Debug, Clone, Copy)]
+struct Below {
+    depth: usize,
+    taken: Taken,
 }
 
 struct Walk<'a> {
@@ -108,11 +115,12 @@ impl<'a> Walk<'a> {
         Ok(self.repository.find_tree(id)?)
     }
 
-    fn folder(&mut self, tree: &Tree<'_>, named: &str, depth: usize) -> Result<(), Unread> {
-        if depth > self.limits.depth {
+    fn folder(&mut self, tree: &Tree<'_>, named: &str, above: Below) -> Result<(), Unread> {
+        if above.depth > self.limits.depth {
             self.tell(limit(format!("folders are nested deeper than {}", self.limits.depth)).in_file(named))?;
             return Ok(());
         }
+        let here = Below { taken: self.taken(tree, named, above.taken), ..above };
         for entry in tree {
             self.entries = self.entries.saturating_add(1);
             if self.entries > self.limits.entries {
@@ -120,36 +128,51 @@ impl<'a> Walk<'a> {
                     self.stop(limit(format!("more than {} entries under `{}`", self.limits.entries, self.path)))
                 );
             }
-            self.entry(&entry, named, depth)?;
+            self.entry(&entry, named, here)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, entry: &TreeEntry<'_>, parent: &str, depth: usize) -> Result<(), Unread> {
+    fn taken(&self, tree: &Tree<'_>, folder: &str, above: Taken) -> Taken {
+        let entries = tree.iter().filter_map(|entry| std::str::from_utf8(entry.name_bytes()).ok().map(str::to_owned));
+        let names: Vec<String> = entries.collect();
+        above.within(names.iter().map(String::as_str), |name| self.excludes(&join(folder, name)))
+    }
+
+    fn excludes(&self, named: &str) -> bool {
+        let below = named.strip_prefix(self.path).map_or(named, |rest| rest.trim_start_matches('/'));
+        self.exclude.covers(below, named)
+    }
+
+    fn entry(&mut self, entry: &TreeEntry<'_>, parent: &str, here: Below) -> Result<(), Unread> {
         let name = match name(entry.name_bytes()) {
             Ok(name) => name,
             Err(odd) => return self.tell(unsupported(odd).in_file(shown(parent, entry.name_bytes()))),
         };
         let named = join(parent, name);
-        let below = named.strip_prefix(self.path).map_or(named.as_str(), |rest| rest.trim_start_matches('/'));
-        if self.exclude.covers(below, &named) {
+        if self.excludes(&named) {
             return Ok(());
         }
         match entry.filemode_raw() & KIND {
             FOLDER => {
                 let tree = self.tree(entry.id(), &named)?;
-                self.folder(&tree, &named, depth.saturating_add(1))
+                self.folder(&tree, &named, Below { depth: here.depth.saturating_add(1), ..here })
             }
-            PLAIN if is_manifest_name(name) => self.file(entry.id(), named),
-            PLAIN => Ok(()),
+            PLAIN => self.file(entry.id(), name, named, here.taken),
             LINK => self.tell(left_out("a symbolic link is not followed", &named)),
             SUBMODULE => self.tell(left_out("a submodule is not followed", &named)),
             mode => self.tell(left_out(&format!("an entry of mode {mode:o} is neither file nor folder"), &named)),
         }
     }
 
-    fn file(&mut self, id: Oid, named: String) -> Result<(), Unread> {
+    fn file(&mut self, id: Oid, name: &str, named: String, taken: Taken) -> Result<(), Unread> {
+        if !taken.takes(name, 0) {
+            return Ok(());
+        }
         let (size, kind) = self.odb.read_header(id)?;
+        if !taken.takes(name, size) {
+            return Ok(());
+        }
         if kind != ObjectType::Blob {
             return self.tell(left_out("the entry says file, its object is none", &named));
         }

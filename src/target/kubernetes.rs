@@ -9,21 +9,28 @@
 //! It must not decide anything about images: it compares what a cluster answers with what the release says was verified.
 
 mod anew;
+mod clock;
 mod connection;
 mod drift;
+mod election;
+mod electorate;
 mod established;
+mod events;
 mod fault;
 mod health;
 mod images;
 mod inventory;
 mod kinds;
+mod lease;
 mod ledger;
 mod options;
 mod order;
 mod plan;
 mod prepare;
 mod prune;
+mod reach;
 mod run;
+mod seat;
 mod settled;
 mod takeover;
 mod trial;
@@ -41,16 +48,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use connection::Cluster;
+pub use connection::{Account, Cluster, in_cluster};
+pub use electorate::Electorate;
+pub use events::Happening;
 pub use options::{ForeignImages, Options, Pruning, Selector};
+pub use reach::Reach;
+pub use seat::{Seat, Term, Working};
 
 use self::connection::Connection;
 use self::drift::Known;
+use self::events::Herald;
 use self::inventory::State;
 use self::ledger::{Ledger, LedgerError};
 use self::plan::Item;
 use self::prepare::Prepared;
 use self::run::Run;
+use self::seat::Fence;
 use self::settled::Settled;
 use self::trouble::Trouble;
 use self::wait::Outlook;
@@ -67,7 +80,14 @@ const FRESH: Duration = Duration::from_mins(2);
 
 /// A cluster.
 pub struct Kubernetes {
+    /// For objects: as the gate's account, where it has one.
     connection: Connection,
+    /// For what we keep ourselves in the cluster: as ourselves.
+    own: Connection,
+    fence: Option<Arc<Fence>>,
+    herald: Option<Herald>,
+    /// The revision that we brought here whole.
+    held: Mutex<Option<String>>,
     options: Options,
     /// The gate's name as a label's value.
     gate_label: String,
@@ -95,13 +115,59 @@ impl Kubernetes {
                 );
             }
         }
-        let connection = Connection::open(&options.cluster).await?;
+        let own = Connection::open(&options.cluster).await?;
+        let connection = match &options.account {
+            Some(account) => Connection::open_as(&options.cluster, Some(account)).await?,
+            None => own.clone(),
+        };
         let gate_label = inventory::gate_label(&options.gate);
+        let herald = options.events.then(|| Herald::new(own.clone(), &options.inventory_namespace, &gate_label));
+        let held = Mutex::default();
         let settled = Settled::default();
         let watches = Watches::new(connection.watcher(), gate_label.clone(), settled.clone());
         let outlook = Outlook::new(connection.watcher(), gate_label.clone(), options.health);
         let (prepared, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { connection, options, gate_label, prepared, settled, watches, outlook, known })
+        Ok(Self {
+            connection,
+            own,
+            fence: None,
+            herald,
+            held,
+            options,
+            gate_label,
+            prepared,
+            settled,
+            watches,
+            outlook,
+            known,
+        })
+    }
+
+    /// Makes every write depend on a gate's seat: none leaves but in a term that was admitted and lasts.
+    #[must_use]
+    pub fn under(mut self, seat: Seat) -> Self {
+        let fence = Arc::new(Fence::of(seat));
+        self.connection.fence(Arc::clone(&fence));
+        self.own.fence(Arc::clone(&fence));
+        let events = self.options.events;
+        self.herald =
+            events.then(|| Herald::new(self.own.clone(), &self.options.inventory_namespace, &self.gate_label));
+        self.fence = Some(fence);
+        self
+    }
+
+    /// Lets writes of this term through.
+    pub fn admit(&self, term: Term) {
+        if let Some(fence) = &self.fence {
+            fence.admit(term);
+        }
+    }
+
+    /// Tells what happened to the gate, as an Event on its inventory; does not wait.
+    pub fn tell(&self, happening: Happening, message: &str) {
+        if let Some(herald) = &self.herald {
+            herald.tell(happening, message);
+        }
     }
 
     /// Waits until something at the cluster may differ from what was applied.
@@ -135,12 +201,19 @@ impl Kubernetes {
         self.settled.foreign()
     }
 
+    fn hold(&self, revision: Option<String>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = revision;
+    }
+
+    /// The revision that we brought here whole, where watches say that nobody touched any of it.
+    fn held_untouched(&self) -> Option<String> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        known.items.iter().all(|item| self.watches.is_untouched(item, &known.kinds)).then_some(held)
+    }
+
     fn ledger(&self) -> Ledger<'_> {
-        Ledger {
-            connection: &self.connection,
-            namespace: &self.options.inventory_namespace,
-            gate_label: &self.gate_label,
-        }
+        Ledger { connection: &self.own, namespace: &self.options.inventory_namespace, gate_label: &self.gate_label }
     }
 
     /// The namespace of objects that name none.
@@ -179,10 +252,17 @@ impl Target for Kubernetes {
             Some(prepared) => prepared,
             None => self.prepare(release).await?,
         };
-        Run::new(self, prepared, go_on).apply().await
+        self.hold(None);
+        let revision = prepared.revision.clone();
+        let outcomes = Run::new(self, prepared, go_on).apply().await?;
+        self.hold(Some(revision));
+        Ok(outcomes)
     }
 
     async fn applied(&self) -> Result<Option<String>, TargetError> {
+        if let Some(revision) = self.held_untouched() {
+            return Ok(Some(revision));
+        }
         match self.ledger().read().await {
             Ok(inventory) => Ok(inventory.filter(|it| it.state == State::Complete).map(|it| it.revision)),
             Err(error) => Err(ledger_trouble("read the inventory", error).into_error(Vec::new())),

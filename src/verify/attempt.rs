@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::candidate::{Annotation, Certificate, Hint, Miss, Reading, Signed, Subject, escaped, shown};
+use super::attestation;
+use super::candidate::{Annotation, Certificate, Claim, Hint, Miss, Reading, Signed, Subject, escaped, shown};
 use super::verdict::Check;
 use crate::image::{Digest, ImageRef, Repository};
-use crate::policy::requirement::{Authority, Revoked, SignedReference, Signer};
+use crate::policy::requirement::{Attestation, Authority, Revoked, SignedReference, Signer};
 use crate::reason::Reason;
 
 /// How many of a list a message names.
@@ -17,8 +18,12 @@ const LISTED: usize = 3;
 pub(super) struct About<'a> {
     /// The digest that must be signed.
     pub(super) digest: Digest,
+    /// The digest of the image as it is pinned.
+    pub(super) pinned: Digest,
     /// The image's repository.
     pub(super) repository: &'a Repository,
+    /// The attestation that is asked for; none where a signature is.
+    pub(super) attestation: Option<&'a Attestation>,
     /// What no longer counts.
     pub(super) revoked: &'a Revoked,
     /// The time of the question.
@@ -34,6 +39,8 @@ struct Proven {
     how: String,
     /// The digests of key and certificate.
     prints: Vec<Digest>,
+    /// The times of signing that are proven; none where nothing is asked that proves one.
+    times: Vec<Timestamp>,
 }
 
 /// What became of a candidate under an authority.
@@ -51,13 +58,20 @@ pub(super) struct Counted {
 
 /// Holds `reading` against `authority`, check after check.
 pub(super) fn attempt(reading: &Reading, authority: &Authority, about: &About<'_>) -> Attempt {
-    let signed = reading.signed.as_ref().map_err(Miss::clone)?;
-    let Proven { signer, name, how, prints } = proven(reading, signed, authority, about.now)?;
-    let subjects = about_digest(signed, about)?;
+    let (signed, claim) = attestation::wanted(reading, about.attestation)?;
+    let Proven { signer, name, how, prints, times } = proven(reading, signed, authority, about.now)?;
+    let subjects = about_digest(claim, about)?;
     annotated(&subjects, &authority.annotations)?;
-    let note = reference(signed, authority, about)?;
+    let note = reference(claim, authority, about)?;
     unrevoked(reading, signed, authority, &prints, about.revoked)?;
-    let message = format!("signed by authority `{}` {how}{note}", authority.name);
+    let what = match about.attestation {
+        None => String::new(),
+        Some(attestation) => {
+            attestation::fulfils(reading, signed, (attestation, &times), about)?;
+            format!("an attestation of type {}, ", attestation.predicate_type)
+        }
+    };
+    let message = format!("{what}signed by authority `{}` {how}{note}", authority.name);
     Ok(Counted { signer, name, message })
 }
 
@@ -103,7 +117,7 @@ fn proven(reading: &Reading, signed: &Signed, authority: &Authority, now: Timest
                 None => (Vec::new(), format!("with key {print}")),
             };
             in_time(authority, &times, now)?;
-            Ok(Proven { signer: print, name: print.to_string(), how, prints: vec![print] })
+            Ok(Proven { signer: print, name: print.to_string(), how, prints: vec![print], times })
         }
         Signer::Identity(identities, root) => match signed.certificate {
             Certificate::None => Err(stranger()),
@@ -111,7 +125,8 @@ fn proven(reading: &Reading, signed: &Signed, authority: &Authority, now: Timest
                 let certified = signed.certified(root, now)?;
                 certified.among(identities)?;
                 let (name, prints) = (certified.to_string(), certified.prints().to_vec());
-                Ok(Proven { signer: certified.signer(), how: format!("as {name}"), name, prints })
+                let times = certified.times().to_vec();
+                Ok(Proven { signer: certified.signer(), how: format!("as {name}"), name, prints, times })
             }
         },
     }
@@ -184,13 +199,12 @@ pub(super) fn listed(items: impl Iterator<Item = String>, joint: &str) -> String
 }
 
 /// The subjects with the wanted digest; at least one.
-fn about_digest<'a>(signed: &'a Signed, about: &About<'_>) -> Result<Vec<&'a Subject>, Miss> {
-    let subjects: Vec<&Subject> =
-        signed.claim.subjects.iter().filter(|subject| subject.digest == about.digest).collect();
+fn about_digest<'a>(claim: &'a Claim, about: &About<'_>) -> Result<Vec<&'a Subject>, Miss> {
+    let subjects: Vec<&Subject> = claim.subjects.iter().filter(|subject| subject.digest == about.digest).collect();
     if !subjects.is_empty() {
         return Ok(subjects);
     }
-    let found = signed.claim.subjects.first().map(|subject| subject.digest.to_string()).unwrap_or_default();
+    let found = claim.subjects.first().map(|subject| subject.digest.to_string()).unwrap_or_default();
     let message = format!("signed for {found}; expected {}", about.digest);
     Err(Miss { check: Check::Digest, reason: Reason::DigestMismatch, message })
 }
@@ -222,10 +236,10 @@ fn lacking(subject: &Subject, expected: &BTreeMap<String, String>) -> Option<Str
 }
 
 /// The signed name. Where it does not count, a mismatch is worth a note still (COS-02).
-fn reference(signed: &Signed, authority: &Authority, about: &About<'_>) -> Result<String, Miss> {
+fn reference(claim: &Claim, authority: &Authority, about: &About<'_>) -> Result<String, Miss> {
     let repository = about.repository;
     let miss = |message| Miss { check: Check::Reference, reason: Reason::IdentityMismatch, message };
-    match (&signed.claim.reference, authority.signed_reference) {
+    match (&claim.reference, authority.signed_reference) {
         (None, SignedReference::Ignore) => Ok(String::new()),
         (None, SignedReference::Repository) => Err(miss(format!(
             "a bundle names no repository; the authority asks for a signature that names {repository}"

@@ -2,18 +2,21 @@
 //!
 //! Reading trusts nothing. A claim counts only behind [`Signed::is_by`], on one and the same signature.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::Value;
 use sigstore_verify::types::{Bundle, SignatureContent};
 
 use super::key::{Scheme, verifies};
 use super::keyless;
 use super::keyless::attached::Attached;
+use super::statement::Purpose;
 use super::verdict::{CandidateKind, Check};
-use super::{bundle, cosign};
+use super::{bundle, cosign, envelope, statement};
 use crate::artifact::{Artifact, Content};
 use crate::image::Digest;
 use crate::reason::Reason;
@@ -37,6 +40,17 @@ pub(super) struct Reading {
     pub(super) hint: Option<Hint>,
     /// The signature, or why it is none.
     pub(super) signed: Result<Signed, Miss>,
+    /// The statement as a whole, once somebody proved it and asked.
+    whole: OnceCell<Result<Value, Miss>>,
+}
+
+/// For whom artifacts are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// For those who ask for signatures alone: what is as large as an attestation is not parsed.
+    Signatures,
+    /// For those who ask for attestations too.
+    Attestations,
 }
 
 /// Whom a candidate names as its signer.
@@ -53,10 +67,15 @@ pub(super) struct Signed {
     pub(super) scheme: Scheme,
     /// The bytes that were signed.
     pub(super) message: Bytes,
+    /// The statement among them; nothing in simple signing.
+    pub(super) payload: Bytes,
     pub(super) signature: Vec<u8>,
     /// Whether a certificate came with it, and what that means here.
     pub(super) certificate: Certificate,
-    pub(super) claim: Claim,
+    /// What it is for.
+    pub(super) purpose: Purpose,
+    /// What it is about, or why that cannot be read.
+    pub(super) claim: Result<Claim, Miss>,
     pub(super) proofs: Proofs,
 }
 
@@ -66,6 +85,8 @@ pub(super) enum Proofs {
     Bundle(Bytes),
     /// Annotations.
     Attached(Attached),
+    /// Annotations beside an envelope, with its bytes.
+    Enveloped(Attached, Bytes),
 }
 
 /// Whether a certificate comes with a signature.
@@ -114,19 +135,30 @@ pub struct Miss {
 }
 
 impl Reading {
-    /// Reads one artifact.
-    pub(super) fn of(artifact: &Artifact) -> Self {
-        let kind = kind(&artifact.media_type);
+    /// Reads one artifact, for those who ask for signatures alone or for attestations too.
+    pub(super) fn of(artifact: &Artifact, scope: Scope) -> Self {
+        let mut kind = kind(&artifact.media_type);
         let digest = artifact.digest.unwrap_or(artifact.manifest);
-        let (hint, signed) = match usable(artifact, kind) {
+        let (hint, signed) = match usable(artifact, kind, scope) {
             Err(miss) => (None, Err(miss)),
-            Ok(bytes) => match kind {
-                CandidateKind::CosignSignature => cosign::read(bytes, &artifact.annotations),
-                CandidateKind::SigstoreBundle => bundle::read(bytes),
-                CandidateKind::Unknown => (None, Err(foreign(&artifact.media_type))),
+            Ok(bytes) => match (kind, scope) {
+                (CandidateKind::CosignSignature, _) => cosign::read(bytes, &artifact.annotations),
+                (CandidateKind::SigstoreBundle, _) => bundle::read(bytes),
+                (CandidateKind::Attestation, Scope::Attestations) => envelope::read(bytes, &artifact.annotations),
+                (CandidateKind::Attestation, Scope::Signatures) | (CandidateKind::Unknown, _) => {
+                    (None, Err(foreign(&artifact.media_type)))
+                }
             },
         };
-        Self { kind, digest, manifest: artifact.manifest, hint, signed }
+        if signed.as_ref().is_ok_and(Signed::is_attestation) {
+            kind = CandidateKind::Attestation;
+        }
+        Self { kind, digest, manifest: artifact.manifest, hint, signed, whole: OnceCell::new() }
+    }
+
+    /// The statement of a signature that was proved, read once.
+    pub(super) fn statement(&self, signed: &Signed) -> Result<&Value, Miss> {
+        self.whole.get_or_init(|| statement::whole(&signed.payload)).as_ref().map_err(Miss::clone)
     }
 }
 
@@ -140,13 +172,18 @@ impl fmt::Display for Hint {
 }
 
 impl Signed {
+    /// Whether it is a statement other than a signature.
+    fn is_attestation(&self) -> bool {
+        matches!(&self.purpose, Purpose::Statement { predicate_type, .. } if predicate_type != statement::SIGN)
+    }
+
     /// The signature with its proofs, as the crates read it; the same signature over the same bytes as ours.
     fn proven(&self) -> Result<Bundle, Miss> {
-        let bytes = match &self.proofs {
+        let bundle = match &self.proofs {
             Proofs::Attached(attached) => return attached.bundle(self),
-            Proofs::Bundle(bytes) => bytes,
+            Proofs::Enveloped(attached, envelope) => attached.enveloped(envelope)?,
+            Proofs::Bundle(bytes) => keyless::read(bytes)?,
         };
-        let bundle = keyless::read(bytes)?;
         match &bundle.content {
             SignatureContent::DsseEnvelope(envelope)
                 if envelope.pae() == self.message && envelope.signature.sig.as_bytes() == self.signature =>
@@ -161,10 +198,11 @@ impl Signed {
 
     /// What the crates are told that was signed: what the claim is about, or the bytes of the claim themselves.
     fn artifact(&self) -> Result<keyless::Artifact<'_>, Miss> {
-        match (&self.proofs, self.claim.subjects.first()) {
+        let subject = self.claim.as_ref().map_err(Miss::clone)?.subjects.first();
+        match (&self.proofs, subject) {
             (Proofs::Attached(_), _) => Ok(keyless::Artifact::Bytes(&self.message)),
-            (Proofs::Bundle(_), Some(subject)) => Ok(keyless::Artifact::Digest(subject.digest)),
-            (Proofs::Bundle(_), None) => Err(Miss::malformed("the statement is about nothing")),
+            (Proofs::Bundle(_) | Proofs::Enveloped(..), Some(subject)) => Ok(keyless::Artifact::Digest(subject.digest)),
+            (Proofs::Bundle(_) | Proofs::Enveloped(..), None) => Err(Miss::malformed("the statement is about nothing")),
         }
     }
 
@@ -198,6 +236,11 @@ impl Miss {
         Self { check: Check::Form, reason: Reason::Malformed, message: message.into() }
     }
 
+    /// What is no attestation of the wanted type leaves the image without one.
+    pub(super) fn no_attestation(message: impl Into<String>) -> Self {
+        Self { check: Check::Type, reason: Reason::AttestationMissing, message: message.into() }
+    }
+
     /// What is no signature leaves the image without one.
     pub(super) fn no_signature(message: impl Into<String>) -> Self {
         Self { check: Check::Type, reason: Reason::NoSignature, message: message.into() }
@@ -205,13 +248,13 @@ impl Miss {
 }
 
 /// The artifacts read, each once: what the referrers API and the fallback tag both list is one candidate.
-pub(super) fn read_all<'a>(artifacts: impl Iterator<Item = &'a Artifact>) -> Vec<Reading> {
+pub(super) fn read_all<'a>(artifacts: impl Iterator<Item = &'a Artifact>, scope: Scope) -> Vec<Reading> {
     let mut seen = BTreeSet::new();
     artifacts
         .filter(|artifact| {
             seen.insert((artifact.manifest, artifact.digest, &artifact.media_type, &artifact.annotations))
         })
-        .map(Reading::of)
+        .map(|artifact| Reading::of(artifact, scope))
         .collect()
 }
 
@@ -220,20 +263,22 @@ fn kind(media_type: &str) -> CandidateKind {
         CandidateKind::CosignSignature
     } else if media_type.starts_with(bundle::MEDIA_TYPE) {
         CandidateKind::SigstoreBundle
+    } else if media_type == envelope::MEDIA_TYPE {
+        CandidateKind::Attestation
     } else {
         CandidateKind::Unknown
     }
 }
 
 /// The bytes, hashed once more against the digest under which they are reported, before anything reads them.
-fn usable(artifact: &Artifact, kind: CandidateKind) -> Result<&Bytes, Miss> {
+fn usable(artifact: &Artifact, kind: CandidateKind, scope: Scope) -> Result<&Bytes, Miss> {
     let bytes = match &artifact.content {
         Content::Unusable(defect) => {
             return Err(Miss { check: Check::Form, reason: defect.reason, message: defect.message.clone() });
         }
         Content::Bytes(bytes) => bytes,
     };
-    if bytes.len() > MAX_SIGNED {
+    if bytes.len() > MAX_SIGNED && (scope == Scope::Signatures || kind == CandidateKind::CosignSignature) {
         return Err(too_large(bytes.len(), kind));
     }
     let Some(digest) = artifact.digest else {
@@ -248,17 +293,19 @@ fn usable(artifact: &Artifact, kind: CandidateKind) -> Result<&Bytes, Miss> {
 }
 
 /// A bundle of that size is an attestation (of an SBOM, say): it must not turn "not signed yet" into another reason.
-fn too_large(bytes: usize, kind: CandidateKind) -> Miss {
+pub(super) fn too_large(bytes: usize, kind: CandidateKind) -> Miss {
     let message = format!("{bytes} bytes are too many for a signature, which has at most {MAX_SIGNED}");
     match kind {
         CandidateKind::CosignSignature => Miss { check: Check::Form, reason: Reason::LimitExceeded, message },
-        CandidateKind::SigstoreBundle | CandidateKind::Unknown => Miss::no_signature(message),
+        CandidateKind::SigstoreBundle | CandidateKind::Attestation | CandidateKind::Unknown => {
+            Miss::no_signature(message)
+        }
     }
 }
 
 fn foreign(media_type: &str) -> Miss {
     Miss::no_signature(match media_type {
-        "application/vnd.dsse.envelope.v1+json" => "this is an attestation; a signature was asked for".to_owned(),
+        envelope::MEDIA_TYPE => "this is an attestation; a signature was asked for".to_owned(),
         "application/jose+json" | "application/cose" => {
             "this is a Notary Project signature; the rule asks for one by cosign".to_owned()
         }

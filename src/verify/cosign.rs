@@ -13,6 +13,7 @@ use super::candidate::{Annotation, Certificate, Claim, Hint, Miss, Proofs, Signe
 use super::json::{self, Members};
 use super::key::{MAX_SIGNATURE, Scheme};
 use super::keyless::attached::{Attached, CERTIFICATE};
+use super::statement::Purpose;
 use crate::image::Digest;
 
 /// The layer's media type.
@@ -64,9 +65,10 @@ pub(super) fn read(payload: &Bytes, annotations: &BTreeMap<String, String>) -> (
 fn signed(payload: &Bytes, annotations: &BTreeMap<String, String>, attached: Attached) -> Result<Signed, Miss> {
     let signature = signature(annotations)?;
     let certificate = if annotations.contains_key(CERTIFICATE) { Certificate::Beside } else { Certificate::None };
-    let claim = claim(payload)?;
-    let proofs = Proofs::Attached(attached);
-    Ok(Signed { scheme: Scheme::SimpleSigning, message: payload.clone(), signature, certificate, claim, proofs })
+    let claim = Ok(claim(payload)?);
+    let (scheme, proofs) = (Scheme::SimpleSigning, Proofs::Attached(attached));
+    let (message, payload, purpose) = (payload.clone(), Bytes::new(), Purpose::Image);
+    Ok(Signed { scheme, message, payload, signature, certificate, purpose, claim, proofs })
 }
 
 fn signature(annotations: &BTreeMap<String, String>) -> Result<Vec<u8>, Miss> {

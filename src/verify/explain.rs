@@ -6,12 +6,12 @@ use super::judge::{Found, Question};
 use super::verdict::Check;
 use crate::artifact::Fault;
 use crate::image::Repository;
-use crate::policy::requirement::Signer;
+use crate::policy::requirement::{Attestation, Signer};
 use crate::reason::{Finding, Reason};
 
 /// Nobody asked this repository: a fault of ours, never a reason to refuse.
 pub(super) fn not_asked(question: &Question<'_>, repository: &Repository) -> Finding {
-    let message = format!("{} was not asked for signatures of {}", repository, what(question));
+    let message = format!("{} was not asked for evidence about {}", repository, what(question));
     Finding::new(Reason::InternalError, message).of_rule(&question.requirement.rule)
 }
 
@@ -35,7 +35,7 @@ pub(super) fn left_out(question: &Question<'_>, count: usize) -> Finding {
 pub(super) fn shortfall(question: &Question<'_>, found: &Found) -> Finding {
     let finding = match (found.tally.count(), nearest(&found.misses)) {
         (0, None) => unsigned(question, ""),
-        (0, Some(miss)) if miss.reason == Reason::NoSignature => {
+        (0, Some(miss)) if is_absence(miss) => {
             unsigned(question, &format!(": {} ({})", miss.message, candidates(found)))
         }
         (0, Some(miss)) => {
@@ -47,7 +47,15 @@ pub(super) fn shortfall(question: &Question<'_>, found: &Found) -> Finding {
     finding.of_rule(&question.requirement.rule)
 }
 
+/// Whether a candidate was not even of the kind that is asked for.
+fn is_absence(miss: &Miss) -> bool {
+    matches!(miss.reason, Reason::NoSignature | Reason::AttestationMissing)
+}
+
 fn unsigned(question: &Question<'_>, detail: &str) -> Finding {
+    if let Some(attestation) = question.attestation {
+        return unattested(question, attestation, detail);
+    }
     let reason = match question.wanted.leaf {
         None => Reason::NoSignature,
         Some(_) => Reason::PlatformNotSigned,
@@ -55,10 +63,22 @@ fn unsigned(question: &Question<'_>, detail: &str) -> Finding {
     let message = format!("expected {}; there is no signature{detail}", expected(question));
     let recursive = if question.wanted.leaf.is_some() { "--recursive " } else { "" };
     let image = question.image;
-    let with_key = question.signatures.authorities.iter().any(|authority| matches!(authority.signer, Signer::Key(..)));
-    let key = if with_key { "--key KEY " } else { "" };
+    let key = key_option(question);
     let help = format!("sign it: `cosign sign {recursive}{key}{}@{}`", image.repository, image.digest);
     Finding::new(reason, message).with_help(help)
+}
+
+fn unattested(question: &Question<'_>, attestation: &Attestation, detail: &str) -> Finding {
+    let message = format!("expected {}; there is none of that type{detail}", expected(question));
+    let (key, repository, digest) = (key_option(question), &question.image.repository, question.wanted.digest);
+    let kind = &attestation.predicate_type;
+    let help = format!("attach it: `cosign attest {key}--type {kind} --predicate FILE {repository}@{digest}`");
+    Finding::new(Reason::AttestationMissing, message).with_help(help)
+}
+
+fn key_option(question: &Question<'_>) -> &'static str {
+    let with_key = question.signatures.authorities.iter().any(|authority| matches!(authority.signer, Signer::Key(..)));
+    if with_key { "--key KEY " } else { "" }
 }
 
 fn too_few(question: &Question<'_>, found: &Found, count: usize, miss: Option<&Miss>) -> Finding {
@@ -72,7 +92,7 @@ fn too_few(question: &Question<'_>, found: &Found, count: usize, miss: Option<&M
 
 /// The miss that says most: what is no signature says least, then what cannot be read, then the furthest check.
 fn nearest(misses: &[Miss]) -> Option<&Miss> {
-    let rank = |miss: &Miss| (miss.reason != Reason::NoSignature, miss.check != Check::Form, miss.check);
+    let rank = |miss: &Miss| (!is_absence(miss), miss.check != Check::Form, miss.check);
     misses.iter().rev().max_by_key(|miss| rank(miss))
 }
 
@@ -87,11 +107,15 @@ fn candidates(found: &Found) -> String {
 fn expected(question: &Question<'_>) -> String {
     let signatures = question.signatures;
     let by = listed(signatures.authorities.iter().map(|authority| format!("`{}`", authority.name)), "or");
-    let number = match signatures.threshold.get() {
-        1 => "a signature".to_owned(),
-        count => format!("{count} signatures by different signers"),
+    let number = match (signatures.threshold.get(), question.attestation) {
+        (1, None) => "a signature of".to_owned(),
+        (count, None) => format!("{count} signatures by different signers of"),
+        (1, Some(attestation)) => format!("an attestation of type {} about", attestation.predicate_type),
+        (count, Some(attestation)) => {
+            format!("{count} attestations of type {} by different signers about", attestation.predicate_type)
+        }
     };
-    format!("{number} of {} by {by}", what(question))
+    format!("{number} {} by {by}", what(question))
 }
 
 /// The digest that a question is about, with its place in an index.

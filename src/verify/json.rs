@@ -1,5 +1,7 @@
 //! JSON as no two readers can disagree on it: one value, nothing behind it, no member twice, depth bounded.
 
+mod strict;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -22,6 +24,11 @@ pub(super) struct Members<T>(BTreeMap<String, T>);
 /// The error repeats foreign names, so it is made harmless.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| escaped(&error.to_string()))
+}
+
+/// Reads `bytes` whole as data.
+pub(super) fn value(bytes: &[u8]) -> Result<serde_json::Value, String> {
+    strict::read(bytes).map_err(|error| escaped(&error.to_string()))
 }
 
 impl<T> Members<T> {

@@ -1,18 +1,18 @@
-//! One demand for signatures against the evidence about one digest.
+//! One demand for signatures or an attestation against the evidence about one digest.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::attempt::{About, Attempt, attempt, expired, stranger};
-use super::candidate::{Hint, Miss, Reading, read_all};
+use super::candidate::{Hint, Miss, Reading, Scope, read_all};
 use super::explain;
 use super::platforms::Wanted;
 use super::threshold::Tally;
 use super::verdict::{Candidate, CandidateKind, Check};
-use crate::artifact::{Artifact, Evidence, Fault};
+use crate::artifact::{Evidence, Fault};
 use crate::image::{Digest, PinnedImage, Repository};
-use crate::policy::requirement::{Authority, Requirement, Revoked, Signatures};
+use crate::policy::requirement::{Attestation, Authority, Requirement, Revoked, Signatures};
 use crate::reason::{Finding, Weight};
 
 /// All evidence about one image, read, by repository and digest.
@@ -67,7 +67,10 @@ pub(super) struct Found {
 pub(super) struct Question<'a> {
     pub(super) image: &'a PinnedImage,
     pub(super) requirement: &'a Requirement,
+    /// By whom and by how many.
     pub(super) signatures: &'a Signatures,
+    /// The attestation that is demanded; none where signatures are.
+    pub(super) attestation: Option<&'a Attestation>,
     pub(super) wanted: Wanted,
     /// What no longer counts.
     pub(super) revoked: &'a Revoked,
@@ -75,13 +78,13 @@ pub(super) struct Question<'a> {
 }
 
 impl<'a> Cases<'a> {
-    pub(super) fn of(evidence: &'a [Evidence]) -> Self {
+    pub(super) fn of(evidence: &'a [Evidence], scope: Scope) -> Self {
         let mut answers: BTreeMap<Key<'a>, Vec<&'a Evidence>> = BTreeMap::new();
         for answer in evidence {
             answers.entry((&answer.repository, answer.digest)).or_default().push(answer);
         }
         let case = |answers: Vec<&'a Evidence>| Case {
-            readings: read_all(answers.iter().flat_map(|answer| &answer.artifacts)),
+            readings: read_all(answers.iter().flat_map(|answer| &answer.artifacts), scope),
             faults: answers.iter().flat_map(|answer| &answer.faults).collect(),
             left_out: answers.iter().fold(0, |sum, answer| sum.saturating_add(answer.left_out)),
         };
@@ -116,11 +119,11 @@ impl<'a> Question<'a> {
         sources
     }
 
-    /// Whether these artifacts show all that this repository could show for the demand.
-    pub(super) fn exhausted(&self, authorities: &[(usize, &Authority)], artifacts: &[Artifact]) -> bool {
+    /// Whether these candidates show all that this repository could show for the demand.
+    pub(super) fn exhausted(&self, authorities: &[(usize, &Authority)], readings: &[Reading]) -> bool {
         let mut tally = Tally::default();
-        for reading in read_all(artifacts.iter()) {
-            self.count(&reading, authorities, &mut tally);
+        for reading in readings {
+            self.count(reading, authorities, &mut tally);
         }
         tally.count() >= self.signatures.threshold.get().min(authorities.len())
     }
@@ -202,7 +205,15 @@ impl<'a> Question<'a> {
     }
 
     pub(super) fn about(&self) -> About<'a> {
-        About { digest: self.wanted.digest, repository: &self.image.repository, revoked: self.revoked, now: self.now }
+        let Self { image, attestation, wanted, revoked, now, requirement: _, signatures: _ } = self;
+        About {
+            digest: wanted.digest,
+            pinned: image.digest,
+            repository: &image.repository,
+            attestation: *attestation,
+            revoked,
+            now: *now,
+        }
     }
 }
 

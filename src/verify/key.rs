@@ -22,6 +22,8 @@ pub(super) enum Scheme {
     /// cosign's simple signing. cosign 2 takes SHA-256 for every curve and pure Ed25519; cosign 3 the hash that is as
     /// long as the curve, and Ed25519ph. Both are found, so both count.
     SimpleSigning,
+    /// An envelope by itself, as cosign stores attestations in the old format, with the same two habits.
+    Envelope,
     /// Sigstore bundles: the hash that is as long as the curve.
     Bundle,
 }
@@ -30,7 +32,7 @@ impl Scheme {
     /// Whether the signers of this format hash in two ways.
     fn has_two_habits(self) -> bool {
         match self {
-            Self::SimpleSigning => true,
+            Self::SimpleSigning | Self::Envelope => true,
             Self::Bundle => false,
         }
     }

@@ -59,14 +59,21 @@ pub struct Certified {
     claims: BTreeMap<Claim, String>,
     /// The digests of the certificate and of its key.
     prints: [Digest; 2],
+    times: Vec<Timestamp>,
 }
 
 impl Certified {
     /// What makes two signers one: issuer and subject. No key has this digest, since a key's is of DER.
     pub(super) fn signer(&self) -> Digest {
         // Claims narrow whom a rule believes; two builds of one workflow are one signer still.
-        let Self { issuer, subject, claims: _, prints: _ } = self;
+        let Self { issuer, subject, claims: _, prints: _, times: _ } = self;
         Digest::of(format!("certificate identity\n{}\n{issuer}{subject}", issuer.len()).as_bytes())
+    }
+
+    /// When it signed, by everything that proves a time.
+    #[must_use]
+    pub fn times(&self) -> &[Timestamp] {
+        &self.times
     }
 
     /// The digests of the certificate and of its key.
@@ -147,7 +154,9 @@ pub fn by_certificate(
     logged(bundle, root, verified.verified_timestamps(), now)?;
     names_one(bundle)?;
     match bundle.signing_certificate().and_then(claimed) {
-        Some(certified) if verified.issuer() == Some(&certified.issuer) => Ok(certified),
+        Some(certified) if verified.issuer() == Some(&certified.issuer) => {
+            Ok(Certified { times: verified.verified_timestamps().to_vec(), ..certified })
+        }
         Some(_) | None => Err(certificate("the certificate names no issuer, or no e-mail address or URI")),
     }
 }
@@ -179,7 +188,8 @@ pub(super) fn claimed(certificate: &types::DerCertificate) -> Option<Certified> 
     let read = parse_certificate_info(certificate).ok()?;
     let prints = [Digest::of(certificate.as_bytes()), Digest::of(read.public_key.as_bytes())];
     let claims = said(&read.ci_claims);
-    Some(Certified { issuer: read.issuer?, subject: read.identity?.as_str().to_owned(), claims, prints })
+    let (issuer, subject) = (read.issuer?, read.identity?.as_str().to_owned());
+    Some(Certified { issuer, subject, claims, prints, times: Vec::new() })
 }
 
 /// What a certificate says about its build. What it does not say, or not in the form that it has, is not there.

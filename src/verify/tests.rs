@@ -1,5 +1,6 @@
 //! The room as a whole: real signatures, every byte of them changed, and every field flipped.
 
+mod attestations;
 mod fields;
 mod logged;
 mod real;

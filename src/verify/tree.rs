@@ -8,8 +8,8 @@ use super::attempt::{About, attempt, listed};
 use super::candidate::Reading;
 use super::explain::what;
 use super::judge::{Cases, Question};
-use super::questions;
 use super::verdict::Candidate;
+use super::{questions, scope};
 use crate::artifact::Evidence;
 use crate::image::PinnedImage;
 use crate::policy::requirement::{Authority, Demand, Demands, Requirement, Signer};
@@ -43,7 +43,7 @@ pub struct Twig {
 /// Every rule with its authorities and the candidates under each.
 #[must_use]
 pub fn explain(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, now: Timestamp) -> Vec<Branch> {
-    let cases = Cases::of(evidence);
+    let cases = Cases::of(evidence, scope(demands));
     let mut branches = Vec::new();
     for requirement in demands.requirements() {
         match &requirement.demand {
@@ -52,10 +52,14 @@ pub fn explain(image: &PinnedImage, evidence: &[Evidence], demands: &Demands, no
                 let asks = format!("nothing: an exception until {} waives it: {}", waiver.expires, waiver.reason);
                 branches.push(branch(requirement, asks));
             }
-            Demand::Signatures(_) => match questions(image, requirement, demands.revoked(), now) {
-                Err(finding) => branches.push(branch(requirement, format!("more than can be: {}", finding.message))),
-                Ok(questions) => branches.extend(questions.iter().map(|question| asked(question, &cases))),
-            },
+            Demand::Signatures(_) | Demand::Attestation(_) => {
+                match questions(image, requirement, demands.revoked(), now) {
+                    Err(finding) => {
+                        branches.push(branch(requirement, format!("more than can be: {}", finding.message)));
+                    }
+                    Ok(questions) => branches.extend(questions.iter().map(|question| asked(question, &cases))),
+                }
+            }
         }
     }
     branches
@@ -70,7 +74,8 @@ fn asked<'a>(question: &Question<'a>, cases: &Cases<'a>) -> Branch {
     let authorities: Vec<Twig> =
         question.signatures.authorities.iter().map(|authority| twig(question, authority, cases)).collect();
     let (threshold, count) = (question.signatures.threshold, authorities.len());
-    let asks = format!("{threshold} of {count} authorities for {}", what(question));
+    let attested = question.attestation.map(|one| format!(", an attestation of type {}", one.predicate_type));
+    let asks = format!("{threshold} of {count} authorities for {}{}", what(question), attested.unwrap_or_default());
     Branch { authorities, ..branch(question.requirement, asks) }
 }
 

@@ -66,6 +66,8 @@ pub enum CandidateKind {
     CosignSignature,
     /// A sigstore bundle.
     SigstoreBundle,
+    /// An in-toto attestation, by itself or in a bundle.
+    Attestation,
     /// Something else.
     Unknown,
 }
@@ -97,6 +99,10 @@ pub enum Check {
     Reference,
     /// Neither it nor who made it is revoked.
     Revocation,
+    /// How old the attestation is.
+    Age,
+    /// What the attestation says.
+    Condition,
 }
 
 impl VerifiedImage {
@@ -166,6 +172,7 @@ impl CandidateKind {
         match self {
             Self::CosignSignature => "cosign-signature",
             Self::SigstoreBundle => "sigstore-bundle",
+            Self::Attestation => "attestation",
             Self::Unknown => "unknown",
         }
     }
@@ -188,6 +195,8 @@ impl Check {
             Self::Annotations => "annotations",
             Self::Reference => "reference",
             Self::Revocation => "revocation",
+            Self::Age => "age",
+            Self::Condition => "condition",
         }
     }
 }

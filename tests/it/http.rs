@@ -104,7 +104,20 @@ fn no_label_carries_a_digest_a_reference_or_a_message() {
     let known: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         ("gate", BTreeSet::from(["production"])),
         ("decision", BTreeSet::from(["pass", "refuse", "undecided"])),
-        ("state", BTreeSet::from(["pass", "refuse", "undecided", "error"])),
+        (
+            "state",
+            BTreeSet::from([
+                "pass",
+                "refuse",
+                "undecided",
+                "error",
+                "waiting",
+                "healthy",
+                "failed",
+                "timed-out",
+                "unknown",
+            ]),
+        ),
         ("verdict", BTreeSet::from(["verified", "refused", "undecided"])),
         ("basis", BTreeSet::from(["proof", "unsigned-allowed", "exception", "none", ""])),
         ("stage", BTreeSet::from(["observed", "passed", "applied"])),

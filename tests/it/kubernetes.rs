@@ -1,11 +1,14 @@
 //! The daemon with a cluster as its target: a real API server, a real registry, real signatures.
 
 mod audit;
+mod events;
 mod gate;
 mod images;
 mod left;
 mod process;
 mod proxy;
+mod pull_secret;
+mod replicas;
 
 use std::time::{Duration, Instant};
 

@@ -16,6 +16,7 @@
 )]
 
 mod architecture;
+mod attestations;
 mod browser;
 mod changes;
 mod ci;
@@ -24,6 +25,7 @@ mod conformance;
 mod daemon;
 mod dashboards;
 mod demo;
+mod deploy;
 mod discovery;
 mod docs;
 mod gate;

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sealgate::artifact::{Artifact, Content, Evidence, Fault, Lookup};
+use sealgate::artifact::{Artifact, Content, Evidence, Fault, Lookup, Sought};
 use sealgate::image::{Digest, Host, ImageRef, PinnedImage, Repository};
 use sealgate::outcome::{Event, Observer, RegistryOperation};
 use sealgate::registry::{Access, Client, HostOptions, Options, Registry as _};
@@ -56,7 +56,12 @@ fn image(registry: &FakeRegistry, rest: &str) -> ImageRef {
 }
 
 fn lookup(registry: &FakeRegistry, path: &str, digest: Digest) -> Lookup {
-    Lookup { repository: Repository::new(registry.host(), path).unwrap(), digest, hints: Vec::new() }
+    Lookup {
+        repository: Repository::new(registry.host(), path).unwrap(),
+        digest,
+        hints: Vec::new(),
+        sought: Sought::signatures(),
+    }
 }
 
 async fn resolve(client: &Client, registry: &FakeRegistry, rest: &str) -> Result<PinnedImage, Fault> {

@@ -1,4 +1,9 @@
-//! Folders with a kustomization, built by the real kustomize and the real kubectl.
+//! Folders with a kustomization, built by the real kustomize and the real kubectl, and charts rendered by the real helm.
+
+mod confined;
+mod gate;
+mod helm;
+mod pin;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -38,13 +43,17 @@ fn world(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn images(world: &Path, bin: &Path) -> Value {
+    images_with(world, bin, &[])
+}
+
+fn images_with(world: &Path, bin: &Path, more: &[&str]) -> Value {
     let mut path = OsString::from(bin);
     // Without a renderer nothing else is on the PATH either: the machine may have one.
     if std::fs::read_dir(bin).unwrap().next().is_some() {
         path.push(":/usr/bin:/bin");
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-    command.args(["images", "--output", "json", "."]).current_dir(world).env("PATH", path);
+    command.args(["images", "--output", "json", "."]).args(more).current_dir(world).env("PATH", path);
     let output = command.output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
@@ -79,11 +88,16 @@ fn what_stands_once_in_the_sources_is_traced() {
 }
 
 #[test]
-fn what_a_transformer_made_is_told_by_its_object() {
+fn what_a_transformer_made_is_told_by_its_object_or_by_its_name() {
     let kustomization = "resources: [web.yaml]\nimages: [{name: registry.example.com/web, newTag: '2'}]\n";
     let world = world(&[("a/kustomization.yaml", kustomization), ("a/web.yaml", POD)]);
     let told = images(world.path(), bin(Some(("TEST_KUSTOMIZE", "kustomize"))).path());
     assert_eq!(told["sites"][0]["reference"], "registry.example.com/web:2", "{told:#}");
+    assert!(told["sites"][0]["file"].as_str().unwrap().ends_with("a/kustomization.yaml"));
+    let patch = "resources: [web.yaml]\npatches:\n- target: {kind: Pod}\n  patch: |-\n    - op: replace\n      path: /spec/containers/0/image\n      value: b:2\n";
+    let world = self::world(&[("a/kustomization.yaml", patch), ("a/web.yaml", POD)]);
+    let told = images(world.path(), bin(Some(("TEST_KUSTOMIZE", "kustomize"))).path());
+    assert_eq!(told["sites"][0]["reference"], "b:2", "{told:#}");
     assert!(told["sites"][0]["file"].as_str().unwrap().ends_with("a/rendered.yaml"));
 }
 

@@ -8,7 +8,7 @@ use super::{Shown, badge, escape, history, short, time};
 use crate::http::status::GateStatus;
 
 /// Images shown of one report; the API has them all.
-const MAX_IMAGES: usize = 500;
+pub(in crate::http) const MAX_IMAGES: usize = 500;
 /// Sites and candidates shown of one image.
 const MAX_PLACES: usize = 20;
 /// Objects shown that drifted.
@@ -16,7 +16,11 @@ const MAX_DRIFT: usize = 100;
 
 /// In one word how a gate stands.
 pub(super) fn state(status: &GateStatus) -> &'static str {
-    if status.suspended { "suspended" } else { status.state.unwrap_or("starting") }
+    match status.state {
+        _ if status.suspended => "suspended",
+        None if status.standing_by => "standing by",
+        state => state.unwrap_or("starting"),
+    }
 }
 
 /// The section of a gate.
@@ -93,7 +97,9 @@ fn facts(page: &mut String, status: &GateStatus) {
 /// A report: first what did not pass, then every image.
 pub(super) fn report(page: &mut String, report: &Report, id: &str) {
     let is_verified = |image: &&Image| image.verdict.as_deref() == Some("verified");
-    let others = report.images.iter().filter(|image| !is_verified(image)).count();
+    // The report may hold fewer images than it counts.
+    let counted = report.summary.refused.saturating_add(report.summary.undecided);
+    let others = report.images.iter().filter(|image| !is_verified(image)).count().max(counted);
     if others > 0 || !report.errors.is_empty() {
         page.push_str("<h3>What did not pass</h3><ul>");
         for Error { code, file, line, message, help, .. } in &report.errors {
@@ -104,16 +110,13 @@ pub(super) fn report(page: &mut String, report: &Report, id: &str) {
         left(page, others, MAX_IMAGES);
     }
     let verified: Vec<&Image> = report.images.iter().filter(is_verified).collect();
+    let count = verified.len().max(report.summary.verified);
     if !verified.is_empty() {
-        let _ = write!(
-            page,
-            "<details id=\"images-{}\"><summary>Verified images ({})</summary><ul>",
-            escape(id),
-            verified.len()
-        );
+        let _ =
+            write!(page, "<details id=\"images-{}\"><summary>Verified images ({})</summary><ul>", escape(id), count);
         verified.iter().take(MAX_IMAGES).for_each(|one| image(page, one));
         page.push_str("</ul>");
-        left(page, verified.len(), MAX_IMAGES);
+        left(page, count, MAX_IMAGES);
         page.push_str("</details>");
     }
     for policy in &report.policies {

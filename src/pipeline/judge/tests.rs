@@ -56,7 +56,7 @@ impl Registry for Fake {
     }
 
     async fn evidence(&self, lookup: &Lookup, _enough: &(dyn Fn(&[Artifact]) -> bool + Send + Sync)) -> Evidence {
-        let Lookup { repository, digest, hints: _ } = lookup.clone();
+        let Lookup { repository, digest, hints: _, sought: _ } = lookup.clone();
         Evidence { repository, digest, artifacts: Vec::new(), faults: Vec::new(), left_out: 0 }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn rule_demands_or_allows(rule: &Node, path: &Path, found: &mut Found
     let allowed = rule.get("allowUnsigned").filter(|node| node.to_json() == true);
     match (demand, allowed, rule.get("allowUnsigned")) {
         (Some(_), Some(allowed), _) => {
-            let message = format!("`allowUnsigned` stands beside `signatures` (in `{path}`)");
+            let message = format!("`allowUnsigned` stands beside `signatures` or `attestations` (in `{path}`)");
             found.report(allowed.place, message, "keep one of them: a rule either demands or allows");
         }
         (None, None, wrong) if wrong.is_none_or(|node| node.to_json() == false) => {
@@ -44,8 +44,14 @@ pub(super) fn rule_demands_or_allows(rule: &Node, path: &Path, found: &mut Found
 pub(super) fn enough_authorities(signatures: &Node, path: &Path, found: &mut Found<'_>) {
     let authorities = signatures.get("authorities");
     distinct_names(authorities, "authority", &path.field("authorities"), found);
-    let Some(count) = authorities.and_then(Node::items).map(<[Node]>::len) else { return };
-    let Some(threshold) = signatures.get("threshold") else { return };
+    if let Some(authorities) = authorities.and_then(Node::items) {
+        within_threshold(signatures, authorities.len(), path, found);
+    }
+}
+
+/// Reports a threshold that so many authorities cannot reach.
+pub(super) fn within_threshold(asking: &Node, count: usize, path: &Path, found: &mut Found<'_>) {
+    let Some(threshold) = asking.get("threshold") else { return };
     let asked = threshold.to_json().as_u64().and_then(|asked| usize::try_from(asked).ok());
     if asked.is_some_and(|asked| asked > count && count > 0) {
         let message = format!("`{}` is above the number of authorities, which is {count}", path.field("threshold"));

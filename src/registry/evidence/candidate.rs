@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageManifest};
 
-use crate::artifact::{Artifact, Content, Defect, Fault, Where};
+use crate::artifact::{Artifact, Content, Defect, Fault, Lookup, Where};
 use crate::image::Digest;
 use crate::reason::{Reason, Weight};
 use crate::registry::fault::sanitised;
@@ -18,8 +18,9 @@ const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 /// What lists call a bundle whose writer did not look at the manifest.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// The annotation that says what a bundle is about, and its value for signatures.
+/// The annotations that say what a bundle or an envelope is about, and the value for signatures.
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+const ENVELOPE_TYPE: &str = "predicateType";
 const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// The manifest that carries layers.
@@ -79,7 +80,7 @@ pub(super) fn layers(
     place: Where,
     manifest: Digest,
     image: &OciImageManifest,
-    hints: &[String],
+    lookup: &Lookup,
 ) -> Result<Vec<Layer>, &'static str> {
     let subject = image.subject.as_ref().map(|subject| subject.digest.parse::<Digest>());
     let subject = subject.transpose().map_err(|_| "its subject has no digest that can be checked")?;
@@ -89,15 +90,16 @@ pub(super) fn layers(
     if is_signature && image.layers.is_empty() {
         return Err("it should hold a signature, and has no layer");
     }
-    // What stands where signatures are kept, or says that it is one, is a candidate whatever its layers are.
-    let declared = place == Where::SignatureTag || is_signature;
+    // What stands where evidence is kept, or says that it is some, is a candidate whatever its layers are.
+    let declared = matches!(place, Where::SignatureTag | Where::AttestationTag) || is_signature;
     let carrier = Carrier { place, manifest, artifact_type: Some(artifact_type), subject };
-    let predicate = image.annotations.as_ref().and_then(|annotations| annotations.get(PREDICATE_TYPE));
-    let otherwise = if predicate.is_none_or(|predicate| predicate == SIGN_PREDICATE) { 1 } else { 2 };
-    let of_layer = |layer: &OciDescriptor| Layer {
-        carrier: carrier.clone(),
-        rank: if hinted(layer.annotations.as_ref(), hints) { 0 } else { otherwise },
-        descriptor: layer.clone(),
+    let of_manifest = fit(image.annotations.as_ref().and_then(|annotations| annotations.get(PREDICATE_TYPE)), lookup);
+    let of_layer = |layer: &OciDescriptor| {
+        let annotations = layer.annotations.as_ref();
+        let own = annotations.and_then(|annotations| annotations.get(ENVELOPE_TYPE));
+        let fit = own.map_or(of_manifest, |own| fit(Some(own), lookup));
+        let rank = if fit < STRANGE && hinted(annotations, &lookup.hints) { 0 } else { fit };
+        Layer { carrier: carrier.clone(), rank, descriptor: layer.clone() }
     };
     Ok(image.layers.iter().filter(|layer| declared || is_evidence(&layer.media_type)).map(of_layer).collect())
 }
@@ -128,20 +130,28 @@ fn hinted(annotations: Option<&BTreeMap<String, String>>, hints: &[String]) -> b
     annotations.is_some_and(|annotations| annotations.values().any(|value| hints.contains(value)))
 }
 
+/// The rank of a predicate type that nobody asked for.
+const STRANGE: u8 = 2;
+
+/// How well a predicate type fits what is sought; one that is not told may fit.
+fn fit(predicate: Option<&String>, lookup: &Lookup) -> u8 {
+    match predicate {
+        None => 1,
+        Some(kind) if kind == SIGN_PREDICATE && lookup.sought.signatures => 1,
+        Some(kind) if lookup.sought.predicate_types.contains(kind) => 1,
+        Some(_) => STRANGE,
+    }
+}
+
 /// Which entries of a list are read first. Hints only: none is left out for what the list says of it.
-pub(super) fn rank_entry(entry: &ImageIndexEntry, hints: &[String]) -> u8 {
-    if hinted(entry.annotations.as_ref(), hints) {
+pub(super) fn rank_entry(entry: &ImageIndexEntry, lookup: &Lookup) -> u8 {
+    if hinted(entry.annotations.as_ref(), &lookup.hints) {
         return 0;
     }
     let artifact_type = entry.artifact_type.as_deref().unwrap_or_default();
     let likely = artifact_type.is_empty() || artifact_type == EMPTY || is_signature_type(artifact_type);
     let predicate = entry.annotations.as_ref().and_then(|annotations| annotations.get(PREDICATE_TYPE));
-    match (likely, predicate) {
-        (true, None) => 1,
-        (true, Some(predicate)) if predicate == SIGN_PREDICATE => 1,
-        (true, Some(_)) => 2,
-        (false, _) => 3,
-    }
+    if likely { fit(predicate, lookup) } else { 3 }
 }
 
 #[cfg(test)]
@@ -151,11 +161,17 @@ mod tests {
 
     #[test]
     fn hints_come_first_and_nothing_is_left_out() {
-        let hint = "gRdC".to_owned();
-        let entry = |artifact_type: Option<&str>, annotations: serde_json::Value| {
-            let entry = json!({"mediaType": "x", "digest": "x", "size": 1, "artifactType": artifact_type, "annotations": annotations});
-            rank_entry(&serde_json::from_value(entry).unwrap(), std::slice::from_ref(&hint))
+        let mut lookup = Lookup {
+            repository: crate::image::Repository::parse("registry.example.com/app").unwrap(),
+            digest: Digest::of(b"app"),
+            hints: vec!["gRdC".to_owned()],
+            sought: crate::artifact::Sought::signatures(),
         };
+        let entry_for = |lookup: &Lookup, artifact_type: Option<&str>, annotations: serde_json::Value| {
+            let entry = json!({"mediaType": "x", "digest": "x", "size": 1, "artifactType": artifact_type, "annotations": annotations});
+            rank_entry(&serde_json::from_value(entry).unwrap(), lookup)
+        };
+        let entry = |artifact_type, annotations| entry_for(&lookup, artifact_type, annotations);
         let predicate = |kind: &str| json!({"dev.sigstore.bundle.predicateType": kind});
         assert_eq!(entry(Some("application/spdx+json"), json!({"any": "gRdC"})), 0);
         assert_eq!(entry(None, json!(null)), 1);
@@ -164,5 +180,11 @@ mod tests {
         assert_eq!(entry(Some("application/vnd.dev.sigstore.bundle.v0.3+json"), predicate(SIGN_PREDICATE)), 1);
         assert_eq!(entry(Some(EMPTY), predicate("https://slsa.dev/provenance/v1")), 2);
         assert_eq!(entry(Some("application/spdx+json"), json!({})), 3);
+        lookup.sought = crate::artifact::Sought {
+            signatures: false,
+            predicate_types: vec!["https://slsa.dev/provenance/v1".to_owned()],
+        };
+        assert_eq!(entry_for(&lookup, Some(EMPTY), predicate("https://slsa.dev/provenance/v1")), 1);
+        assert_eq!(entry_for(&lookup, Some(EMPTY), predicate(SIGN_PREDICATE)), 2);
     }
 }

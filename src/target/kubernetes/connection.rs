@@ -3,21 +3,23 @@
 //! It logs no answer: an answer may hold a secret.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 
 use super::fault::{Fault, Kind, Mends};
+use super::seat::Fence;
 use crate::reason::{ErrorCode, Problem};
 
 /// How a cluster is found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cluster {
     /// The kubeconfig file; by default the one that `KUBECONFIG` names, or the home folder's.
     pub kubeconfig: Option<PathBuf>,
@@ -36,18 +38,32 @@ const WATCH_TIMEOUT: Duration = Duration::from_mins(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// An answer is an object of at most some 3 MiB with its managed fields, or a list of kinds.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// Why a write did not leave.
+const FENCED: &str = "this replica holds the gate's lease no more; whoever holds it goes on";
 /// How often one request is tried.
 const ATTEMPTS: u32 = 5;
 /// The first wait between two tries; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
+/// A service account that requests are made as, with the right to do so (`impersonate`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// A connection to an API server.
+#[derive(Clone)]
 pub(super) struct Connection {
     client: kube::Client,
     /// For watches, which may be silent for longer.
     watcher: kube::Client,
     /// The namespace of objects that name none, where the kubeconfig's context names one.
     namespace: Option<String>,
+    /// What must be open for a write to leave, where several replicas share the work.
+    fence: Option<Arc<Fence>>,
 }
 
 /// A request that was fulfilled.
@@ -65,7 +81,22 @@ impl Connection {
     /// # Errors
     /// When there are none, or they cannot be used.
     pub(super) async fn open(cluster: &Cluster) -> Result<Self, Problem> {
+        Self::open_as(cluster, None).await
+    }
+
+    /// The same, as an account.
+    ///
+    /// # Errors
+    /// When there are no credentials, or they cannot be used.
+    pub(super) async fn open_as(cluster: &Cluster, account: Option<&Account>) -> Result<Self, Problem> {
         let (mut config, namespace) = config(cluster).await?;
+        if let Some(Account { namespace, name }) = account {
+            // The server itself adds the groups of a service account; those of our own credentials must not stay.
+            config.auth_info.impersonate = Some(format!("system:serviceaccount:{namespace}:{name}"));
+            config.auth_info.impersonate_groups = None;
+            config.auth_info.impersonate_uid = None;
+            config.auth_info.impersonate_user_extra = None;
+        }
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         config.write_timeout = Some(READ_TIMEOUT);
@@ -76,7 +107,12 @@ impl Connection {
         config.default_retry = false;
         let client = client(config.clone())?;
         config.read_timeout = Some(WATCH_TIMEOUT);
-        Ok(Self { client, watcher: self::client(config)?, namespace })
+        Ok(Self { client, watcher: self::client(config)?, namespace, fence: None })
+    }
+
+    /// Lets writes leave only while this fence is open.
+    pub(super) fn fence(&mut self, fence: Arc<Fence>) {
+        self.fence = Some(fence);
     }
 
     /// The client, for watches that end soon.
@@ -102,26 +138,39 @@ impl Connection {
         let request = request.map(Bytes::from);
         let mut wait = FIRST_WAIT;
         for _ in 1..ATTEMPTS {
-            match self.once(request.clone()).await {
-                Err(fault) if fault.kind.mends() == Mends::Soon && fault.kind != Kind::Stale => {
+            match self.once(request.clone(), REQUEST_TIMEOUT).await {
+                Err(fault)
+                    if fault.kind.mends() == Mends::Soon && fault.kind != Kind::Stale && fault.message != FENCED =>
+                {
                     tokio::time::sleep(fault.retry_after.unwrap_or(wait)).await;
                     wait = wait.saturating_mul(2);
                 }
                 done => return done,
             }
         }
-        self.once(request).await
+        self.once(request, REQUEST_TIMEOUT).await
     }
 
-    /// Sends a request once.
-    async fn once(&self, request: Request<Bytes>) -> Result<Answer, Fault> {
-        match tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(request)).await {
+    /// Sends a request once, for whoever knows when to ask again; the answer may take this long.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) async fn ask(&self, request: Request<Vec<u8>>, patience: Duration) -> Result<Answer, Fault> {
+        self.once(request.map(Bytes::from), patience).await
+    }
+
+    async fn once(&self, request: Request<Bytes>, patience: Duration) -> Result<Answer, Fault> {
+        match tokio::time::timeout(patience, self.exchange(request)).await {
             Ok(done) => done,
-            Err(_) => Err(Fault::unreachable(format!("no whole answer within {} s", REQUEST_TIMEOUT.as_secs()))),
+            Err(_) => Err(Fault::unreachable(format!("no whole answer within {} ms", patience.as_millis()))),
         }
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, Fault> {
+        // The last moment before the request leaves, at each try anew.
+        if is_write(&request) && self.fence.as_ref().is_some_and(|fence| !fence.is_open()) {
+            return Err(Fault::unreachable(FENCED));
+        }
         let mut request = request.map(Body::from);
         request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         let response = self.client.send(request).await.map_err(|error| refused(&error))?;
@@ -140,6 +189,18 @@ impl Connection {
         let body = serde_json::from_slice(&body).map_err(|_| Fault::garbled(code, "the answer is no JSON"))?;
         Ok(Answer { created, body })
     }
+}
+
+/// Whether we run in a cluster, with an account of its.
+#[must_use]
+pub fn in_cluster() -> bool {
+    kube::Config::incluster().is_ok()
+}
+
+/// Whether a request changes anything.
+fn is_write<B>(request: &Request<B>) -> bool {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    !reads && !request.uri().query().is_some_and(|query| query.contains("dryRun=All"))
 }
 
 /// The whole chain of an error, on one line.

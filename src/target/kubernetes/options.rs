@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
-use super::connection::Cluster;
+use super::connection::{Account, Cluster};
 use super::plan::Id;
+use super::reach::Reach;
 
 /// How a gate uses a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration of its own")]
 pub struct Options {
     /// The gate's name. What it applies carries it as a label; no two gates may have the same.
     pub gate: String,
     /// Which cluster.
     pub cluster: Cluster,
+    /// As whom objects are read and written; none for our own credentials.
+    pub account: Option<Account>,
+    /// The namespaces and kinds that it may write.
+    pub reach: Reach,
+    /// Whether what happens is told as Events in the cluster.
+    pub events: bool,
     /// The namespace of objects that name none; by default that of the kubeconfig's context, and in the cluster none.
     pub namespace: Option<String>,
     /// Where the inventory is kept.
@@ -91,6 +99,9 @@ impl Options {
         Self {
             gate: gate.to_owned(),
             cluster: Cluster::default(),
+            account: None,
+            reach: Reach::default(),
+            events: false,
             namespace: None,
             inventory_namespace: "sealgate".to_owned(),
             prune: Pruning::default(),

@@ -229,7 +229,7 @@ impl Kubernetes {
             }
             item.settle(namespace.as_deref());
         }
-        for problem in plan::twins(&items) {
+        for problem in plan::twins(&items).into_iter().chain(self.options.reach.refusals(&items)) {
             trouble.lasting(problem);
         }
         if trouble.is_none() { Ok(items) } else { Err(trouble.into_error(Vec::new())) }

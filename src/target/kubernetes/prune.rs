@@ -83,7 +83,7 @@ impl Run<'_> {
 
 impl Kubernetes {
     async fn prune_object(&self, kinds: &Kinds, id: &Id, entry: &Entry, go_on: GoOn<'_>) -> Fate {
-        if !self.options.prune.may_delete(id) {
+        if !self.options.prune.may_delete(id) || !self.options.reach.holds(id) {
             return Fate::Forgotten;
         }
         match self.delete(kinds, id, entry, go_on).await {

@@ -7,6 +7,7 @@ mod restart;
 #[path = "../../../tests/it/support/kube.rs"]
 mod server;
 mod sharing;
+mod tenants;
 mod time;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

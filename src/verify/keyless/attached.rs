@@ -78,6 +78,26 @@ impl Attached {
 
     /// A bundle that proves what the annotations prove; by the certificate, where there is one.
     pub(in crate::verify) fn bundle(&self, signed: &Signed) -> Result<Bundle, Miss> {
+        let digest = STANDARD.encode(Digest::of(&signed.message).raw());
+        let content = json!({
+            "messageDigest": {"algorithm": "SHA2_256", "digest": digest},
+            "signature": STANDARD.encode(&signed.signature),
+        });
+        self.around("messageSignature", &content)
+    }
+
+    /// The same around an envelope. A timestamp beside one is of the envelope's bytes, which a bundle cannot say.
+    pub(in crate::verify) fn enveloped(&self, envelope: &[u8]) -> Result<Bundle, Miss> {
+        if self.timestamp.is_some() {
+            return Err(Miss::malformed("a timestamp beside an envelope cannot be checked"));
+        }
+        let content: Value = serde_json::from_slice(envelope)
+            .map_err(|error| Miss::malformed(format!("the envelope cannot be read: {}", brief(&error))))?;
+        self.around("dsseEnvelope", &content)
+    }
+
+    /// A bundle with the annotations' material around what was signed.
+    fn around(&self, name: &str, content: &Value) -> Result<Bundle, Miss> {
         let mut material = match &self.certificate {
             Some(pem) => json!({"x509CertificateChain": {"certificates": [{"rawBytes": certificate(pem)?}]}}),
             None => json!({"publicKey": {"hint": ""}}),
@@ -88,14 +108,10 @@ impl Attached {
             material.insert("tlogEntries".to_owned(), Value::Array(entries));
             material.insert("timestampVerificationData".to_owned(), json!({"rfc3161Timestamps": times}));
         }
-        let digest = STANDARD.encode(Digest::of(&signed.message).raw());
         let bundle = json!({
             "mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1",
             "verificationMaterial": material,
-            "messageSignature": {
-                "messageDigest": {"algorithm": "SHA2_256", "digest": digest},
-                "signature": STANDARD.encode(&signed.signature),
-            },
+            name: content,
         });
         read(bundle.to_string().as_bytes())
     }

@@ -238,6 +238,45 @@ impl Sigstore {
     }
 }
 
+/// The kinds of entries in which Rekor v1 keeps attestations.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::verify) enum Entry {
+    /// `dsse` 0.0.1, as cosign 2 sends it.
+    Dsse,
+    /// `intoto` 0.0.2, on `--rekor-entry-type intoto`.
+    Intoto,
+}
+
+impl Sigstore {
+    /// An envelope around `statement`, the certificate that made it, and the body of its entry.
+    pub(in crate::verify) fn envelope(&self, wish: &Wish, statement: &Value, kind: Entry) -> (Value, String, Value) {
+        let certificate = self.issue(wish);
+        let (payload, signature) = envelope(&certificate.key, statement);
+        let (sig, verifier) = (STANDARD.encode(&signature), STANDARD.encode(&certificate.pem));
+        let envelope = json!({
+            "payloadType": "application/vnd.in-toto+json",
+            "payload": STANDARD.encode(&payload),
+            "signatures": [{"keyid": "", "sig": sig}],
+        });
+        let hash = |bytes: &[u8]| json!({"algorithm": "sha256", "value": Digest::of(bytes).hex()});
+        let whole = hash(envelope.to_string().as_bytes());
+        let body = match kind {
+            Entry::Dsse => json!({"apiVersion": "0.0.1", "kind": "dsse", "spec": {
+                "envelopeHash": whole, "payloadHash": hash(&payload),
+                "signatures": [{"signature": sig, "verifier": verifier}],
+            }}),
+            Entry::Intoto => json!({"apiVersion": "0.0.2", "kind": "intoto", "spec": {"content": {
+                "envelope": {
+                    "payloadType": "application/vnd.in-toto+json",
+                    "signatures": [{"publicKey": verifier, "sig": STANDARD.encode(&sig)}],
+                },
+                "hash": whole, "payloadHash": hash(&payload),
+            }}}),
+        };
+        (envelope, certificate.pem, body)
+    }
+}
+
 impl Certificate {
     pub(in crate::verify) fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.key.sign(message).unwrap()

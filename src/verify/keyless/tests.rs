@@ -1,6 +1,8 @@
 //! What certificates and logs prove, with a sigstore of the tests' own: everything in order counts, and each part made
 //! wrong is refused at its check.
 
+mod attestations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use super::super::fixtures::{Signer, image, layer, rule};
 use super::super::verdict::{Basis, Check};
 use super::super::{lookups, satisfied};
 use super::*;
-use crate::artifact::{Content, Defect, Fault, Lookup};
+use crate::artifact::{Content, Defect, Fault, Lookup, Sought};
 use crate::image::{Digest, Leaf, Platform, Repository};
 use crate::policy::requirement::{Demand, Platforms, Requirement, Waiver};
 
@@ -313,7 +313,12 @@ fn the_registry_may_stop_once_more_would_change_nothing() {
         (&leaf, &own, &[1], true),
     ];
     for (demands, repository, signers, expected) in cases {
-        let lookup = Lookup { repository: repository.clone(), digest: app().digest, hints: Vec::new() };
+        let lookup = Lookup {
+            repository: repository.clone(),
+            digest: app().digest,
+            hints: Vec::new(),
+            sought: Sought::signatures(),
+        };
         let found = satisfied(&app(), &lookup, &signed_by(signers), demands, NOW);
         assert_eq!(found, expected, "{demands:?} {repository} {signers:?}");
     }

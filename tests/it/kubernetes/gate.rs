@@ -101,13 +101,45 @@ impl Gate {
 
     /// Starts the daemon with another kubeconfig.
     pub(crate) async fn start_with(&self, kubeconfig: &Path) -> Daemon {
-        let log = self.path("log");
+        self.launch("log", kubeconfig, &[]).await
+    }
+
+    /// Starts one of several replicas, with a state directory of its own and as a user of its own.
+    pub(crate) async fn start_replica(&self, name: &str) -> Daemon {
+        let mut kubeconfig: Value = serde_json::from_slice(&fs::read(self.server.admin()).unwrap()).unwrap();
+        let user = &mut kubeconfig["users"][0]["user"];
+        user["as"] = name.into();
+        user["as-groups"] = json!(["system:masters"]);
+        let path = self.path(&format!("{name}.kubeconfig"));
+        fs::write(&path, kubeconfig.to_string()).unwrap();
+        let state = self.path(&format!("{name}.state")).display().to_string();
+        let environment =
+            [("SEALGATE_STATEDIR", state.as_str()), ("SEALGATE_LEADERELECTION", "true"), ("HOSTNAME", name)];
+        self.launch(&format!("{name}.log"), &path, &environment).await
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Value)) {
+        self.change("sealgate.yaml", change);
+    }
+
+    /// Changes one of the gate's files.
+    pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.path(name);
+        let mut content: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut content);
+        fs::write(path, content.to_string()).unwrap();
+    }
+
+    async fn launch(&self, log: &str, kubeconfig: &Path, environment: &[(&str, &str)]) -> Daemon {
+        let log = self.path(log);
         let file = fs::File::create(&log).unwrap();
         let child = Command::new(binary())
             .args(["run", "--config"])
             .arg(self.path("sealgate.yaml"))
             .env("KUBECONFIG", kubeconfig)
             .env("HOME", self.folder.path())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
@@ -228,6 +260,30 @@ impl Daemon {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What its HTTP server answers: the status and the body.
+    pub(crate) async fn ask(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("http://{}{path}", self.address)).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it ended by itself; its exit code.
+    pub(crate) async fn ended(mut self, within: Duration) -> Option<i32> {
+        let began = Instant::now();
+        while began.elapsed() < within {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("still there: {}", self.last_words())
     }
 
     /// SIGKILL.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sealgate::artifact::{Content, Lookup, Where};
+use sealgate::artifact::{Content, Lookup, Sought, Where};
 use sealgate::image::{Digest, Host, ImageRef, Repository};
 use sealgate::reason::Reason;
 use sealgate::registry::{Client, Credentials, HostOptions, Registry as _};
@@ -131,7 +131,7 @@ fn client_of(registry: &DockerRegistry) -> Client {
 
 async fn found(client: &Client, registry: &DockerRegistry, path: &str, digest: Digest) -> Vec<(Where, String)> {
     let repository = Repository::new(registry.host.clone(), path).unwrap();
-    let lookup = Lookup { repository, digest, hints: Vec::new() };
+    let lookup = Lookup { repository, digest, hints: Vec::new(), sought: Sought::signatures() };
     let evidence = client.evidence(&lookup, &|_| false).await;
     assert!(evidence.faults.is_empty(), "{:?}", evidence.faults);
     let artifacts = evidence.artifacts.into_iter();

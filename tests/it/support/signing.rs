@@ -107,3 +107,36 @@ impl Signing {
         self.run(&cosign, &arguments, environment);
     }
 }
+
+/// Who attests, and where the attestation is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attester {
+    /// cosign 2, the `.att` tag.
+    Tag2,
+    /// cosign 3, a sigstore bundle by the fallback tag.
+    Bundle,
+}
+
+impl Attester {
+    pub const ALL: [Self; 2] = [Self::Tag2, Self::Bundle];
+}
+
+impl Signing {
+    /// Attests `predicate` about `HOST/REPOSITORY@DIGEST`.
+    pub fn attest(&self, form: Attester, key: &str, kind: &str, predicate: &serde_json::Value, image: &str) {
+        static COUNTER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (file, key) = (format!("predicate-{number}.json"), format!("{key}.key"));
+        std::fs::write(self.folder.join(&file), predicate.to_string()).unwrap();
+        let (cosign, more): (_, &[&str]) = match form {
+            Attester::Tag2 => (program("TEST_COSIGN2", "cosign2"), &["--tlog-upload=false"]),
+            Attester::Bundle => {
+                (program("TEST_COSIGN3", "cosign3"), &["--signing-config", "sc.json", "--trusted-root", "tr.json"])
+            }
+        };
+        let mut arguments = vec!["attest", "--key", &key, "-y", "--type", kind, "--predicate", &file];
+        arguments.extend(more);
+        arguments.push(image);
+        self.run(&cosign, &arguments, &[]);
+    }
+}
