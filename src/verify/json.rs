@@ -23,7 +23,9 @@ pub(super) struct Members<T>(BTreeMap<String, T>);
 ///
 /// The error repeats foreign names, so it is made harmless.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| escaped(&error.to_string()))
+    // Of bytes the reader would check only the members that somebody asks for.
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    serde_json::from_str(text).map_err(|error| escaped(&error.to_string()))
 }
 
 /// Reads `bytes` whole as data.
@@ -127,5 +129,23 @@ impl<'de> Visitor<'de> for AnnotationVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Annotation, A::Error> {
         while access.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Annotation::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::read;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Asked {
+        asked: u8,
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_where_nobody_asks_for_them_too() {
+        assert_eq!(read(b"{\"asked\": 1, \"other\": \"x\"}"), Ok(Asked { asked: 1 }));
+        assert!(read::<Asked>(b"{\"asked\": 1, \"other\": \"\xc9\"}").is_err());
     }
 }
